@@ -1,0 +1,31 @@
+//! The one door to what is not an argument: the clock and randomness. Everything else goes through here, and
+//! the lints of `.clippy.toml` hold that, so that each can be replaced in a test.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// Sixteen random bytes from the operating system; all zero if it has none to give.
+#[must_use]
+pub fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    // Used for names, never for secrets of the gateway; a name that repeats is better than no answer.
+    let _best_effort = getrandom::fill(&mut bytes);
+    bytes
+}
+
+/// A moment to measure from. Stands still with tokio's clock in a test.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// Milliseconds since 1970 by the wall clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn unix_millis() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,177 @@
+//! Assembles everything and runs it: the only place that binds, spawns and ends.
+
+mod admin;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::contract::Contract;
+use crate::edge::{Accept, Edge};
+use crate::sandbox::Sandbox;
+use crate::settings::Settings;
+use crate::upstream::{Target, Upstream};
+use crate::{policy, sandbox};
+
+use admin::State;
+
+/// Why the daemon did not run.
+#[derive(Debug)]
+pub enum Failure {
+    /// An address cannot be listened on.
+    Bind(SocketAddr, io::Error),
+    /// A part cannot be built.
+    Build(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Build(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Build(error.to_string())
+    }
+}
+
+/// Runs the gateway until it is asked to stop and has finished what it began.
+///
+/// # Errors
+/// What kept it from starting. Once it runs, nothing ends it but a signal.
+pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
+    let contract = Contract::embedded().map_err(|defects| {
+        Failure::Build(defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let api = bind(settings.listen.api).await?;
+    let admin = bind(settings.listen.admin).await?;
+    let (api_address, admin_address) = (api.local_addr()?, admin.local_addr()?);
+    // Asked for before anything is served, so that no early signal is lost.
+    let mut stop = Stop::new()?;
+
+    let control = match settings.sandbox.take() {
+        Some(options) => Some(start_sandbox(options, &mut settings).await?),
+        None => None,
+    };
+    let tasks = TaskTracker::new();
+    let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
+    let gate = policy::stack(settings.policy, tasks.clone(), upstream);
+    let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
+    edge.set_serving(true).await;
+
+    let (state, states) = watch::channel(State::Ready);
+    let answering = edge.clone();
+    let api = Accept { listener: api, limits: settings.limits.clone() };
+    let api =
+        api.run(move |request| answering.clone().answer(request), leave(states.clone()), settings.grace);
+    let seen = states.clone();
+    let admin = Accept { listener: admin, limits: settings.limits };
+    let admin =
+        admin.run(move |request| admin::answer(*seen.borrow(), request), gone(states), settings.grace);
+
+    tracing::info!(
+        api = %api_address,
+        admin = %admin_address,
+        sandbox_control = control.map(|address| address.to_string()),
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+    let life = async {
+        let name = stop.asked().await;
+        tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
+        edge.set_serving(false).await;
+        state.send_replace(State::Draining);
+    };
+    let serving = async {
+        api.await;
+        tasks.close();
+        if timeout(settings.grace, tasks.wait()).await.is_err() {
+            tracing::error!(
+                calls = tasks.len(),
+                "calls that must not be cut off were cut off: their outcome is unknown"
+            );
+        }
+        state.send_replace(State::Gone);
+    };
+    tokio::join!(life, serving, admin);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Runs the stand-in for the provider alone.
+///
+/// # Errors
+/// What kept it from starting.
+pub async fn sandbox(options: sandbox::Options) -> Result<(), Failure> {
+    let sandbox = bind_sandbox(options).await?;
+    let (listen, control) = sandbox.addresses()?;
+    tracing::info!(url = %format!("http://{listen}/api"), control = %control, "sandbox ready");
+    let mut stop = Stop::new()?;
+    tokio::select! {
+        () = sandbox.run() => {}
+        name = stop.asked() => tracing::info!(signal = name, "stopped"),
+    }
+    Ok(())
+}
+
+/// Starts the stand-in and points the provider's settings at it; returns where it takes orders.
+async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Result<SocketAddr, Failure> {
+    let sandbox = bind_sandbox(options).await?;
+    let (listen, control) = sandbox.addresses()?;
+    settings.upstream.target = Target::parse(&format!("http://{listen}/api")).map_err(Failure::Build)?;
+    #[expect(clippy::disallowed_methods, reason = "boot is where tasks start")]
+    tokio::spawn(sandbox.run());
+    Ok(control)
+}
+
+async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
+    let provider = bind(options.listen).await?;
+    let control = bind(options.control).await?;
+    Ok(Sandbox::new(options, provider, control))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "boot is the only place that binds")]
+    TcpListener::bind(address).await.map_err(|error| Failure::Bind(address, error))
+}
+
+/// Until the daemon begins to stop.
+async fn leave(mut states: watch::Receiver<State>) {
+    let _gone = states.wait_for(|state| *state != State::Ready).await;
+}
+
+/// Until everything else has stopped.
+async fn gone(mut states: watch::Receiver<State>) {
+    let _gone = states.wait_for(|state| *state == State::Gone).await;
+}
+
+/// The signals that ask to stop.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

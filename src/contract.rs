@@ -1,0 +1,101 @@
+//! The contract: every operation of the API, read once from the descriptors of `proto/` and resolved into
+//! rows that all other rooms read. Nothing is looked up by name once a request is on its way.
+//!
+//! Absent here: an HTTP server, a provider's spelling, a setting.
+
+pub mod any;
+mod effect;
+mod field;
+mod fold;
+mod load;
+mod operation;
+mod options;
+mod route;
+mod rules;
+mod table;
+
+use std::sync::OnceLock;
+
+use prost_reflect::DescriptorPool;
+
+pub use effect::Effect;
+pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message};
+pub use fold::{fold, nearest};
+pub use load::Defect;
+pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
+pub use route::{Path, Verb};
+pub use rules::{Rules, Violation};
+
+/// The descriptors that `build.rs` compiled, without comments.
+static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));
+
+/// The operations of the API and the descriptors they were read from.
+#[derive(Debug)]
+pub struct Contract {
+    pool: DescriptorPool,
+    operations: Vec<Operation>,
+}
+
+impl Contract {
+    /// The contract that is compiled into this program, checked the first time it is asked for.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, all at once. It cannot happen in a build that passed its tests.
+    pub fn embedded() -> Result<&'static Self, &'static [Defect]> {
+        static EMBEDDED: OnceLock<Result<Contract, Vec<Defect>>> = OnceLock::new();
+        EMBEDDED.get_or_init(|| Self::load(ENCODED)).as_ref().map_err(Vec::as_slice)
+    }
+
+    /// Reads and checks a contract from an encoded `FileDescriptorSet`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, all at once.
+    pub fn load(encoded: &[u8]) -> Result<Self, Vec<Defect>> {
+        load::contract(encoded)
+    }
+
+    /// The rows, in the order of their files and of the services in them.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The row of one operation, by `Service.Method`.
+    #[must_use]
+    pub fn operation(&self, name: &str) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.name == name)
+    }
+
+    /// The full names of the gRPC services.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let mut last = "";
+        self.operations.iter().map(|operation| operation.service.as_str()).filter(move |service| {
+            let new = *service != last;
+            last = service;
+            new
+        })
+    }
+
+    /// The actions of the provider that have an operation of their own.
+    pub fn actions(&self) -> impl Iterator<Item = &str> {
+        self.operations.iter().flat_map(|operation| operation.upstream.names())
+    }
+
+    /// The encoded `FileDescriptorSet`, for reflection.
+    #[must_use]
+    pub fn encoded() -> &'static [u8] {
+        ENCODED
+    }
+
+    /// The descriptors, for whoever builds messages by name.
+    #[must_use]
+    pub fn pool(&self) -> &DescriptorPool {
+        &self.pool
+    }
+
+    /// The table of operations as text, one line each: verb, path, RPC, action, effect.
+    #[must_use]
+    pub fn table(&self) -> String {
+        table::print(&self.operations)
+    }
+}

@@ -1,0 +1,131 @@
+//! The edge: bytes of a caller into calls, replies and faults into bytes. REST and gRPC share one listener
+//! and are both read from the rows of the contract.
+//!
+//! Absent here: any decision about a call, any policy, any provider.
+
+mod accept;
+mod columns;
+mod grpc;
+mod problem;
+mod rest;
+mod status;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tonic_web::GrpcWebLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _};
+
+use crate::ambient;
+use crate::call::{Call, Reply, RequestId};
+use crate::contract::Contract;
+use crate::fault::Fault;
+
+pub use accept::{Accept, Limits};
+pub use columns::{Columns, columns};
+pub use grpc::Dynamic;
+
+/// Everything behind the edge, as the edge sees it.
+pub type Gate = BoxCloneSyncService<Call, Reply, Fault>;
+
+/// The header that names a call, in both directions and on both faces.
+pub const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+
+/// The edge's settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The longest body of a request, in bytes.
+    pub max_body: usize,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+}
+
+/// The two faces on one port.
+#[derive(Clone)]
+pub struct Edge {
+    rest: axum::Router,
+    grpc: axum::Router,
+    health: HealthReporter,
+    services: Vec<&'static str>,
+}
+
+impl Edge {
+    /// Builds both faces from the rows of a contract.
+    ///
+    /// # Errors
+    /// If the descriptors cannot be served by reflection.
+    pub fn new(contract: &'static Contract, gate: &Gate, options: &Options) -> Result<Self, String> {
+        let (grpc, health) = grpc::router(contract, gate, options)?;
+        let services = contract.services().chain([""]).collect();
+        Ok(Self { rest: rest::router(contract, gate, options), grpc, health, services })
+    }
+
+    /// Says over `grpc.health.v1` whether the services take calls.
+    pub async fn set_serving(&self, serving: bool) {
+        let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in &self.services {
+            self.health.set_service_status(service, status).await;
+        }
+    }
+
+    /// Answers one request.
+    ///
+    /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.
+    pub async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+        let id = named(request.headers());
+        request.extensions_mut().insert(id.clone());
+        let mut response = if is_grpc(request.headers()) {
+            infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
+        } else {
+            infallible(self.rest.oneshot(request).await)
+        };
+        if let Ok(value) = id.as_str().parse() {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+}
+
+fn infallible<T>(answered: Result<T, Infallible>) -> T {
+    match answered {
+        Ok(answer) => answer,
+        Err(impossible) => match impossible {},
+    }
+}
+
+/// The name that was given to a request when it came in.
+fn id(extensions: &http::Extensions) -> RequestId {
+    extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::from_random(ambient::random()))
+}
+
+/// The name of a request: the caller's, if it can be repeated safely.
+fn named(headers: &HeaderMap) -> RequestId {
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .and_then(RequestId::from_caller)
+        .unwrap_or_else(|| RequestId::from_random(ambient::random()))
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Logs a request that never became a call, with the fields a call is logged with.
+fn log_refused(face: &str, id: &RequestId, fault: &Fault) {
+    tracing::info!(
+        request_id = id.as_str(),
+        face,
+        outcome = fault.reason.as_str(),
+        sent = fault.sent.as_str(),
+        detail = fault.detail,
+        "request refused"
+    );
+}

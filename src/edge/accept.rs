@@ -1,0 +1,112 @@
+//! Connections: accepted, limited, served, and let go of one by one when the daemon stops.
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// What one listener allows.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
+    /// How long the head of a request may take to arrive.
+    pub head_timeout: Duration,
+}
+
+/// The longest head of a request, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// Streams at once in one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// How long to rest when the system has no descriptor left, before accepting again.
+const EXHAUSTED_REST: Duration = Duration::from_millis(50);
+
+/// Serves one listener.
+pub struct Accept {
+    /// Bound already.
+    pub listener: TcpListener,
+    /// What it allows.
+    pub limits: Limits,
+}
+
+impl Accept {
+    /// Serves until `stop` is done, then lets every connection finish what it has begun, for at most `grace`.
+    ///
+    /// An error of `accept` never ends it.
+    pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>, grace: Duration)
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let graceful = GracefulShutdown::new();
+        let places = std::sync::Arc::new(Semaphore::new(self.limits.connections));
+        let builder = builder(&self.limits);
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.next(&places) => accepted,
+                () = &mut stop => break,
+            };
+            let (stream, place) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(EXHAUSTED_REST).await;
+                    continue;
+                }
+            };
+            let answer = answer.clone();
+            let service = hyper::service::service_fn(move |request| {
+                let answered = answer(request);
+                async move { Ok::<_, std::convert::Infallible>(answered.await) }
+            });
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = graceful.watch(connection);
+            #[expect(clippy::disallowed_methods, reason = "a connection's task, which `graceful` waits for")]
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                drop(place);
+            });
+        }
+        drop(self.listener);
+        if timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were still open when the time to finish ran out");
+        }
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn next(
+        &self,
+        places: &std::sync::Arc<Semaphore>,
+    ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+        let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, _peer) = self.listener.accept().await?;
+        // Answers are small and written at once; waiting to fill a segment only delays them.
+        stream.set_nodelay(true)?;
+        Ok((stream, place))
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}

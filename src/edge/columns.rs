@@ -1,0 +1,241 @@
+//! What each reason means on the wire: one exhaustive match whose columns are the HTTP status, the gRPC code,
+//! a title, and what the reader should do. The two faces cannot drift.
+
+use http::StatusCode;
+use tonic::Code;
+
+use crate::fault::Reason;
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    /// The status of REST.
+    pub http: StatusCode,
+    /// The code of gRPC.
+    pub grpc: Code,
+    /// The reason in a few words.
+    pub title: &'static str,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+/// The row of a reason. A status is chosen by what it makes somebody do: clients repeat 503 and
+/// `UNAVAILABLE` by themselves, so no unknown outcome is ever either.
+#[must_use]
+pub fn columns(reason: Reason) -> Columns {
+    let (http, grpc, title, advice) = match reason {
+        Reason::MalformedBody => (
+            StatusCode::BAD_REQUEST,
+            Code::InvalidArgument,
+            "The body could not be read",
+            "Send one JSON object; the detail says where reading stopped.",
+        ),
+        Reason::InvalidArgument => (
+            StatusCode::BAD_REQUEST,
+            Code::InvalidArgument,
+            "A field is unknown or has a value it cannot take",
+            "Correct the fields that are named. If a rule of the provider is named, it was the provider that \
+             did not accept the value.",
+        ),
+        Reason::ValidationFailed => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::InvalidArgument,
+            "A value breaks a rule of the API",
+            "Correct the fields that are named. Nothing was sent to the provider.",
+        ),
+        Reason::UnsupportedMediaType => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::InvalidArgument,
+            "The body is not labelled as JSON",
+            "Send the header `Content-Type: application/json` (with curl: --json).",
+        ),
+        Reason::BodyTooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::ResourceExhausted,
+            "The body is too large",
+            "Send less: no request of this API needs that much.",
+        ),
+        Reason::BodyTooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            Code::DeadlineExceeded,
+            "The body did not arrive in time",
+            "Send the whole body without pausing.",
+        ),
+        Reason::RouteNotFound => (
+            StatusCode::NOT_FOUND,
+            Code::Unimplemented,
+            "There is nothing here",
+            "Compare the path or method with the output of `gizad routes`.",
+        ),
+        Reason::MethodNotAllowed => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            Code::Unimplemented,
+            "The path takes other methods",
+            "Use one of the methods in the `Allow` header.",
+        ),
+        Reason::KeyUnsupported => (
+            StatusCode::NOT_IMPLEMENTED,
+            Code::Unimplemented,
+            "Idempotency keys are not supported yet",
+            "This build keeps no record of purchases, so it cannot promise what a key asks for. Call without \
+             one, once.",
+        ),
+        Reason::ActionNotAllowed => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "The settings do not allow this action",
+            "List the action with its effect under [actions] in the settings, if it is what you want.",
+        ),
+        Reason::InsufficientBalance => (
+            StatusCode::PAYMENT_REQUIRED,
+            Code::FailedPrecondition,
+            "There is not enough in the wallet",
+            "Deposit money (POST /wallet/deposits) and call again.",
+        ),
+        Reason::NotFound => (
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            "The provider knows no such thing",
+            "Check the identifier against the list it comes from.",
+        ),
+        Reason::NotOwned => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "It does not belong to this account",
+            "Check the identifier, and whether gizad holds the key of the right account.",
+        ),
+        Reason::AlreadyExists => (
+            StatusCode::CONFLICT,
+            Code::AlreadyExists,
+            "There is one already",
+            "Choose another name, or use what exists.",
+        ),
+        Reason::OutOfStock => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The provider has none left",
+            "Choose another plan or product, or wait.",
+        ),
+        Reason::Busy => (
+            StatusCode::CONFLICT,
+            Code::Aborted,
+            "The provider is still busy with it",
+            "Wait until the running work is done, then call again.",
+        ),
+        Reason::ServiceExpired => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The service has run out or is suspended",
+            "Renew the service first.",
+        ),
+        Reason::UpstreamRefused => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The provider refused",
+            "Read the provider's message. Calling again unchanged will not help.",
+        ),
+        Reason::UpstreamAuthFailed => (
+            StatusCode::BAD_GATEWAY,
+            Code::FailedPrecondition,
+            "The provider does not accept gizad's credentials",
+            "This is about the gateway's own key, not the caller's. Its operator checks [credentials].",
+        ),
+        Reason::UpstreamIpNotAllowed => (
+            StatusCode::BAD_GATEWAY,
+            Code::FailedPrecondition,
+            "The provider does not accept gizad's address",
+            "Its operator has the address in the provider's message allowed by the provider.",
+        ),
+        Reason::UpstreamRateLimited => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::ResourceExhausted,
+            "The provider asks to slow down",
+            "Wait, for as long as `Retry-After` says where it is given.",
+        ),
+        Reason::UpstreamMaintenance => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "The provider is being maintained",
+            "Try again later.",
+        ),
+        Reason::UpstreamBlocked => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "Something in front of the provider stopped the request",
+            "The request was not processed. If it lasts, the provider has to let gizad's address through.",
+        ),
+        Reason::UpstreamUnreachable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "The provider cannot be reached",
+            "Nothing was sent, so calling again is safe. If it lasts, check [upstream] url, DNS and the network.",
+        ),
+        Reason::UpstreamTimeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::DeadlineExceeded,
+            "The provider did not answer in time",
+            "The call may be repeated: it reads, or lands in the same state.",
+        ),
+        Reason::UpstreamFailed => (
+            StatusCode::BAD_GATEWAY,
+            Code::Unavailable,
+            "The provider failed",
+            "The call may be repeated: it reads, or lands in the same state.",
+        ),
+        Reason::UpstreamRedirected => (
+            StatusCode::BAD_GATEWAY,
+            Code::FailedPrecondition,
+            "The provider points elsewhere",
+            "gizad never follows, because it would carry the key along. Its operator corrects [upstream] url.",
+        ),
+        Reason::UpstreamShapeUnknown => (
+            StatusCode::BAD_GATEWAY,
+            Code::Unknown,
+            "The provider's answer fits no rule",
+            "gizad does not guess. Report the operation and the rule, so that the answer can be understood.",
+        ),
+        Reason::OutcomeUnknown => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The outcome is unknown",
+            "The request may have been carried out. Look at what exists (the list, the transactions) before \
+             calling again.",
+        ),
+        Reason::ShuttingDown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "gizad is stopping",
+            "Nothing was sent. Call again when it is back.",
+        ),
+        Reason::Internal => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Internal,
+            "A mistake in gizad",
+            "Report it with the request identifier.",
+        ),
+    };
+    Columns { http, grpc, title, advice }
+}
+
+/// The name of a gRPC code as the documentation of gRPC spells it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,67 @@
+//! A fault in REST: `application/problem+json` (RFC 9457).
+
+use axum::body::Body;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response};
+use serde_json::{Map, Value, json};
+
+use super::columns::{code_name, columns};
+use crate::call::RequestId;
+use crate::fault::Fault;
+
+/// The body: the members of RFC 9457, then what a program and a person need beyond them.
+pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
+    let columns = columns(fault.reason);
+    let reason = fault.reason.as_str();
+    let mut members = Map::new();
+    members.insert("type".into(), json!(format!("/errors/{reason}")));
+    members.insert("title".into(), json!(columns.title));
+    members.insert("status".into(), json!(columns.http.as_u16()));
+    members.insert("detail".into(), json!(fault.detail));
+    members.insert("code".into(), json!(code_name(columns.grpc)));
+    members.insert("reason".into(), json!(reason));
+    members.insert("sent".into(), json!(fault.sent.as_str()));
+    members.insert("request_id".into(), json!(id.as_str()));
+    if !fault.violations.is_empty() {
+        let violations = fault.violations.iter();
+        let list = violations.map(|v| json!({"field": v.field, "description": v.description})).collect();
+        members.insert("violations".into(), Value::Array(list));
+    }
+    if let Some(answer) = &fault.answer {
+        members.insert("upstream_rule".into(), json!(answer.rule));
+        if let Some(status) = answer.status {
+            members.insert("upstream_status".into(), json!(status));
+        }
+        if let Some(message) = &answer.message {
+            members.insert("upstream_message".into(), json!(message.as_str()));
+        }
+    }
+    Value::Object(members)
+}
+
+/// The whole answer.
+pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
+    let mut text = body(fault, id).to_string();
+    text.push('\n');
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = columns(fault.reason).http;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = fault.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
+    }
+    response
+}
+
+/// The whole answer, with the methods that would have worked.
+pub(super) fn not_allowed(fault: &Fault, id: &RequestId, allow: &'static str) -> Response<Body> {
+    let mut response = response(fault, id);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Whole seconds, rounded up: trying a moment too early would be refused again.
+fn seconds(wait: std::time::Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

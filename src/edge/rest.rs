@@ -1,0 +1,180 @@
+//! REST: one route a row, under `/` and under `/v1`.
+
+mod explain;
+mod read;
+mod strict;
+mod write;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts as _, RawPathParams};
+use axum::response::IntoResponse as _;
+use axum::routing::{MethodFilter, MethodRouter};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use super::{Gate, Options, id, problem};
+use crate::call::{Call, Face, Reply, RequestId};
+use crate::contract::{Contract, Effect, Operation, Verb, nearest};
+use crate::fault::{Fault, Reason};
+
+/// The prefix under which every path exists a second time.
+const VERSION: &str = "/v1";
+
+pub(super) fn router(contract: &'static Contract, gate: &Gate, options: &Options) -> Router {
+    let mut rows: BTreeMap<&'static str, Vec<&'static Operation>> = BTreeMap::new();
+    for operation in contract.operations() {
+        rows.entry(operation.path.template()).or_default().push(operation);
+    }
+    let mut router = Router::new();
+    for (path, operations) in rows {
+        let methods = methods(&operations, gate, options);
+        router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(path, methods);
+    }
+    let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
+    router.merge(explain::router()).fallback(move |request| nothing_here(paths.clone(), request))
+}
+
+/// The operations that share a path, each under its verb, and a clear answer to any other.
+fn methods(operations: &[&'static Operation], gate: &Gate, options: &Options) -> MethodRouter {
+    let mut methods = MethodRouter::new();
+    let mut allow: Vec<&str> = Vec::new();
+    for operation in operations.iter().copied() {
+        let (gate, options) = (gate.clone(), options.clone());
+        let handler = move |request: Request<Body>| answer(operation, gate.clone(), options.clone(), request);
+        methods = methods.on(filter(operation.verb), handler);
+        allow.push(operation.verb.as_str());
+        if operation.verb == Verb::Get {
+            allow.push("HEAD");
+        }
+    }
+    // Made once at start; the routes live as long as the process.
+    let allow: &'static str = allow.join(", ").leak();
+    methods.fallback(move |request: Request<Body>| async move {
+        let fault = Fault::new(Reason::MethodNotAllowed, format!("this path takes {allow}"));
+        let id = id(request.extensions());
+        super::log_refused(Face::Rest.as_str(), &id, &fault);
+        problem::not_allowed(&fault, &id, allow)
+    })
+}
+
+fn filter(verb: Verb) -> MethodFilter {
+    match verb {
+        // axum answers HEAD with the GET of the same path.
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+        Verb::Patch => MethodFilter::PATCH,
+    }
+}
+
+async fn answer(
+    operation: &'static Operation,
+    gate: Gate,
+    options: Options,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let id = id(&parts.extensions);
+    match read_call(operation, &options, &mut parts, body, id.clone()).await {
+        Ok(call) => match gate.oneshot(call).await {
+            Ok(reply) => success(operation, &reply),
+            Err(fault) => problem::response(&fault, &id),
+        },
+        Err(fault) => {
+            super::log_refused(Face::Rest.as_str(), &id, &fault);
+            problem::response(&fault, &id)
+        }
+    }
+}
+
+async fn read_call(
+    operation: &'static Operation,
+    options: &Options,
+    parts: &mut Parts,
+    body: Body,
+    id: RequestId,
+) -> Result<Call, Fault> {
+    if parts.headers.contains_key("idempotency-key") && !operation.effect.is_read() {
+        return Err(Fault::new(
+            Reason::KeyUnsupported,
+            "this build keeps no record of purchases yet and would not honour the Idempotency-Key",
+        ));
+    }
+    let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|rejected| {
+        Fault::new(Reason::InvalidArgument, format!("the path cannot be read: {rejected}"))
+    })?;
+    let body = read_body(&parts.headers, body, options).await?;
+    let request = read::request(operation, &path, parts.uri.query().unwrap_or_default(), &body)?;
+    Ok(Call { operation, effect: operation.effect, request, id, face: Face::Rest })
+}
+
+/// The whole body, if it is short, quick and JSON. An empty one needs no label.
+async fn read_body(headers: &HeaderMap, body: Body, options: &Options) -> Result<Bytes, Fault> {
+    let too_large = || {
+        Fault::new(Reason::BodyTooLarge, format!("a request's body has at most {} bytes", options.max_body))
+    };
+    let announced =
+        headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > options.max_body as u64) {
+        return Err(too_large());
+    }
+    let body = match timeout(options.body_timeout, Limited::new(body, options.max_body).collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
+        Ok(Err(error)) => {
+            return Err(Fault::new(Reason::MalformedBody, format!("the body broke off: {error}")));
+        }
+        Err(_elapsed) => {
+            let seconds = options.body_timeout.as_secs();
+            return Err(Fault::new(Reason::BodyTooSlow, format!("the body took longer than {seconds} s")));
+        }
+    };
+    if !body.is_empty() && !is_json(headers) {
+        let given = headers.get(CONTENT_TYPE).map_or("none", |v| v.to_str().unwrap_or("not text"));
+        let given = given.chars().take(100).collect::<String>();
+        return Err(Fault::new(
+            Reason::UnsupportedMediaType,
+            format!("a body must have the content type application/json; this one has: {given}"),
+        ));
+    }
+    Ok(body)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
+    let mut response = Response::new(Body::from(write::json(&operation.output, &reply.message)));
+    if operation.creates() {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if operation.effect != Effect::Public {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+async fn nothing_here(paths: Vec<&'static str>, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path();
+    let bare = path.strip_prefix(VERSION).unwrap_or(path);
+    let detail = match nearest(bare, paths) {
+        Some(near) => format!("there is no such path; did you mean {near}?"),
+        None => "there is no such path; `gizad routes` lists all".to_owned(),
+    };
+    let fault = Fault::new(Reason::RouteNotFound, detail);
+    let id = id(request.extensions());
+    super::log_refused(Face::Rest.as_str(), &id, &fault);
+    problem::response(&fault, &id).into_response()
+}

@@ -1,0 +1,238 @@
+//! Why a call did not succeed, in a closed list of reasons, and whether the provider may have acted on it.
+//!
+//! Absent here: a status code of any wire. What HTTP and gRPC make of a reason is said once, in `edge`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::contract::Violation;
+
+/// A call that did not succeed.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Why, as a constant.
+    pub reason: Reason,
+    /// Whether the provider may have acted.
+    pub sent: Sent,
+    /// Why, for the caller to read.
+    pub detail: String,
+    /// What only the log reads.
+    pub private: Option<String>,
+    /// What is wrong with each field.
+    pub violations: Vec<Violation>,
+    /// When it makes sense to try again, if somebody knows.
+    pub retry_after: Option<Duration>,
+    /// What the provider answered, if it did.
+    pub answer: Option<Judged>,
+}
+
+/// How the provider's answer was judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The rule that decided.
+    pub rule: &'static str,
+    /// The HTTP status it came with, if it came.
+    pub status: Option<u16>,
+    /// The provider's own words, if it had any.
+    pub message: Option<ProviderMessage>,
+}
+
+impl Fault {
+    /// A fault that gizad found before anything was sent.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            sent: Sent::Never,
+            detail: detail.into(),
+            private: None,
+            violations: Vec::new(),
+            retry_after: None,
+            answer: None,
+        }
+    }
+
+    /// A request with something wrong in its fields.
+    #[must_use]
+    pub fn violated(reason: Reason, violations: Vec<Violation>) -> Self {
+        let listed: Vec<String> = violations
+            .iter()
+            .map(|v| {
+                if v.field.is_empty() {
+                    v.description.clone()
+                } else {
+                    format!("{}: {}", v.field, v.description)
+                }
+            })
+            .collect();
+        Self { violations, ..Self::new(reason, listed.join("; ")) }
+    }
+
+    /// The same fault with what the provider may have done.
+    #[must_use]
+    pub fn sent(self, sent: Sent) -> Self {
+        Self { sent, ..self }
+    }
+
+    /// The same fault with words for the log alone.
+    #[must_use]
+    pub fn with_private(self, private: impl Into<String>) -> Self {
+        Self { private: Some(private.into()), ..self }
+    }
+
+    /// The rule that judged the provider's answer, if there was one.
+    #[must_use]
+    pub fn rule(&self) -> Option<&'static str> {
+        self.answer.as_ref().map(|answer| answer.rule)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Whether the provider may have acted on a call. Whatever is not proven to be `Never` is `Maybe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Proven: no byte of the request reached the provider's application.
+    Never,
+    /// It may have, and nobody knows.
+    Maybe,
+    /// It has answered, and the answer was understood.
+    Answered,
+}
+
+impl Sent {
+    /// The word used in errors and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Maybe => "maybe",
+            Self::Answered => "answered",
+        }
+    }
+}
+
+/// Words of the provider, made fit to be shown: no credentials, no control characters, not too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderMessage(String);
+
+impl ProviderMessage {
+    /// The longest message that is passed on, in characters.
+    const LONGEST: usize = 500;
+
+    /// Takes words that carry no credentials any more. Nothing is left of blank ones.
+    #[must_use]
+    pub fn clean(words: &str) -> Option<Self> {
+        // Bidirectional overrides and line separators would let a provider rewrite a log line.
+        let unfit = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+        };
+        let spaced: String = words.chars().map(|c| if unfit(c) { ' ' } else { c }).collect();
+        let mut plain = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some((cut, _)) = plain.char_indices().nth(Self::LONGEST) {
+            plain.truncate(cut);
+            plain.push('…');
+        }
+        (!plain.is_empty()).then_some(Self(plain))
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $name:ident = $text:literal,)+) => {
+        /// Why a call did not succeed. Closed: a new reason must be decided everywhere it is answered.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The constant used in errors, logs and documentation.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The body is no JSON object, or the message no protobuf.
+    MalformedBody = "MALFORMED_BODY",
+    /// A field is unknown, or has a value of the wrong type; or the provider found an argument wrong.
+    InvalidArgument = "INVALID_ARGUMENT",
+    /// Every field could be read, but a value breaks a rule of the contract.
+    ValidationFailed = "VALIDATION_FAILED",
+    /// The body is not labelled as JSON.
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+    /// The body is larger than gizad reads.
+    BodyTooLarge = "BODY_TOO_LARGE",
+    /// The body did not arrive in time.
+    BodyTooSlow = "BODY_TOO_SLOW",
+    /// There is nothing at this path.
+    RouteNotFound = "ROUTE_NOT_FOUND",
+    /// There is something at this path, under another method.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED",
+    /// The caller asks for a promise this build cannot keep.
+    KeyUnsupported = "IDEMPOTENCY_KEY_UNSUPPORTED",
+    /// The settings do not allow this action.
+    ActionNotAllowed = "ACTION_NOT_ALLOWED",
+    /// There is not enough in the wallet.
+    InsufficientBalance = "INSUFFICIENT_BALANCE",
+    /// The provider knows no such thing.
+    NotFound = "NOT_FOUND",
+    /// It belongs to another account.
+    NotOwned = "NOT_OWNED",
+    /// There is one already.
+    AlreadyExists = "ALREADY_EXISTS",
+    /// The provider has none left.
+    OutOfStock = "OUT_OF_STOCK",
+    /// The provider is still busy with it.
+    Busy = "BUSY",
+    /// The service has run out or is suspended.
+    ServiceExpired = "SERVICE_EXPIRED",
+    /// The provider refused for a reason that has no name here.
+    UpstreamRefused = "UPSTREAM_REFUSED",
+    /// The provider does not accept gizad's own credentials.
+    UpstreamAuthFailed = "UPSTREAM_AUTH_FAILED",
+    /// The provider does not accept gizad's address.
+    UpstreamIpNotAllowed = "UPSTREAM_IP_NOT_ALLOWED",
+    /// The provider asks to slow down.
+    UpstreamRateLimited = "UPSTREAM_RATE_LIMITED",
+    /// The provider is being maintained.
+    UpstreamMaintenance = "UPSTREAM_MAINTENANCE",
+    /// Something in front of the provider stopped the request.
+    UpstreamBlocked = "UPSTREAM_BLOCKED",
+    /// No connection to the provider could be made.
+    UpstreamUnreachable = "UPSTREAM_UNREACHABLE",
+    /// The provider did not answer in time.
+    UpstreamTimeout = "UPSTREAM_TIMEOUT",
+    /// The provider answered that it failed, or its answer did not arrive whole.
+    UpstreamFailed = "UPSTREAM_FAILED",
+    /// The provider points elsewhere. gizad never follows.
+    UpstreamRedirected = "UPSTREAM_REDIRECTED",
+    /// The provider's answer fits no rule.
+    UpstreamShapeUnknown = "UPSTREAM_SHAPE_UNKNOWN",
+    /// The request may have been carried out, and nobody knows.
+    OutcomeUnknown = "OUTCOME_UNKNOWN",
+    /// gizad is stopping.
+    ShuttingDown = "SHUTTING_DOWN",
+    /// A mistake in gizad.
+    Internal = "INTERNAL",
+}

@@ -1,0 +1,92 @@
+//! Settings in two steps: what was written, then what is used. Nothing is bound or started before the second
+//! exists, and every mistake is reported at once.
+//!
+//! The only reader of files and of the environment. Absent here: anything that runs.
+
+mod check;
+mod layers;
+mod show;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::upstream::Credentials;
+use crate::{edge, policy, sandbox, telemetry, upstream};
+
+pub use layers::{Given, Mistake, environment};
+
+/// The annotated file that is compiled in: the defaults, and the list of all that can be set.
+pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");
+
+/// Settings that were checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen.
+    pub listen: Listen,
+    /// The provider.
+    pub upstream: upstream::Options,
+    /// The account's key.
+    pub credentials: Credentials,
+    /// What happens to calls.
+    pub policy: policy::Options,
+    /// How requests are read.
+    pub edge: edge::Options,
+    /// What a listener allows.
+    pub limits: edge::Limits,
+    /// How long running calls may take to finish.
+    pub grace: Duration,
+    /// The log.
+    pub log: telemetry::Options,
+    /// The stand-in for the provider, if it is to be run.
+    pub sandbox: Option<sandbox::Options>,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Listen {
+    /// REST and gRPC.
+    pub api: SocketAddr,
+    /// Health.
+    pub admin: SocketAddr,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// A file of settings.
+    pub config: Option<PathBuf>,
+    /// Settings by path, such as `listen.api`.
+    pub set: Vec<(&'static str, String)>,
+    /// Whether the provider is the stand-in.
+    pub sandbox: bool,
+}
+
+impl Settings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All mistakes at once, in the order of the settings.
+    pub fn load(flags: &Flags, environment: &[(String, String)]) -> Result<Self, Vec<Mistake>> {
+        let (given, mistakes) = layers::read(flags, environment);
+        check::settings(&given, flags.sandbox, mistakes)
+    }
+
+    /// Reads and checks what the stand-in alone needs.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load_sandbox(
+        flags: &Flags,
+        environment: &[(String, String)],
+    ) -> Result<(sandbox::Options, telemetry::Options), Vec<Mistake>> {
+        let (given, mistakes) = layers::read(flags, environment);
+        check::sandbox(&given, mistakes)
+    }
+
+    /// The settings as they are used, as TOML, with secrets masked.
+    #[must_use]
+    pub fn shown(flags: &Flags, environment: &[(String, String)]) -> String {
+        show::print(&layers::read(flags, environment).0)
+    }
+}

@@ -1,0 +1,323 @@
+//! From what was written to what is used: every setting read as what it must be.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use toml::Value;
+
+use super::layers::{Given, Mistake, SECRET};
+use super::{Listen, Settings};
+use crate::contract::{Contract, Effect};
+use crate::sandbox::Personality;
+use crate::upstream::{Credentials, Target, Words};
+use crate::{edge, policy, sandbox, telemetry, upstream};
+
+/// The longest secret file that is read, in bytes.
+const MAX_SECRET: usize = 4096;
+
+pub(super) fn settings(
+    given: &Given,
+    in_sandbox: bool,
+    mistakes: Vec<Mistake>,
+) -> Result<Settings, Vec<Mistake>> {
+    let mut check = Check { given, mistakes };
+    let listen = Listen { api: check.address("listen.api"), admin: check.address("listen.admin") };
+    if !in_sandbox && !listen.api.ip().is_loopback() {
+        check.wrong("listen.api", "a loopback address, because gizad does not tell its callers apart yet");
+    }
+    let upstream = check.upstream(in_sandbox);
+    let credentials = if in_sandbox { check.sandbox_pair() } else { check.pair() };
+    let edge = edge::Options {
+        max_body: check.whole("limits.body_bytes", 1024, 16 * 1024 * 1024),
+        body_timeout: check.duration("limits.body_timeout"),
+    };
+    let limits = edge::Limits {
+        connections: check.whole("limits.connections", 1, 100_000),
+        head_timeout: check.duration("limits.head_timeout"),
+    };
+    let settings = Settings {
+        listen,
+        upstream,
+        credentials,
+        policy: policy::Options { actions: check.actions() },
+        edge,
+        limits,
+        grace: check.duration("shutdown.grace"),
+        log: check.log(),
+        sandbox: in_sandbox.then(|| check.sandbox()),
+    };
+    check.done(settings)
+}
+
+pub(super) fn sandbox(
+    given: &Given,
+    mistakes: Vec<Mistake>,
+) -> Result<(sandbox::Options, telemetry::Options), Vec<Mistake>> {
+    let mut check = Check { given, mistakes };
+    let both = (check.sandbox(), check.log());
+    check.done(both)
+}
+
+struct Check<'a> {
+    given: &'a Given,
+    mistakes: Vec<Mistake>,
+}
+
+impl Check<'_> {
+    fn done<T>(self, checked: T) -> Result<T, Vec<Mistake>> {
+        if self.mistakes.is_empty() { Ok(checked) } else { Err(self.mistakes) }
+    }
+
+    /// Notes that a setting is not what it must be, and where it was written.
+    fn wrong(&mut self, path: &str, expected: &str) {
+        let written = self.given.entry(path).map_or_else(String::new, |entry| {
+            let value = if SECRET.contains(&path) { "…".to_owned() } else { entry.value.to_string() };
+            format!(" ({value}, from {})", entry.source)
+        });
+        self.mistakes
+            .push(Mistake { path: path.to_owned(), expected: format!("expected {expected}{written}") });
+    }
+
+    fn text(&mut self, path: &str) -> String {
+        match self.given.entry(path).map(|entry| &entry.value) {
+            Some(Value::String(text)) => text.clone(),
+            _ => {
+                self.wrong(path, "a text");
+                String::new()
+            }
+        }
+    }
+
+    fn address(&mut self, path: &str) -> SocketAddr {
+        let read = self.text(path).parse();
+        read.unwrap_or_else(|_| {
+            self.wrong(path, "an address and a port, such as 127.0.0.1:7070 or [::1]:7070");
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    fn whole(&mut self, path: &str, least: i64, most: i64) -> usize {
+        let read = match self.given.entry(path).map(|entry| &entry.value) {
+            Some(Value::Integer(number)) => Some(*number),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let fit = read
+            .filter(|number| (least..=most).contains(number))
+            .and_then(|number| usize::try_from(number).ok());
+        fit.unwrap_or_else(|| {
+            self.wrong(path, &format!("a whole number from {least} to {most}"));
+            0
+        })
+    }
+
+    fn duration(&mut self, path: &str) -> Duration {
+        let text = self.text(path);
+        duration(&text).unwrap_or_else(|| {
+            self.wrong(path, "a duration from 1ms to 24h, such as 500ms, 5s, 2m or 1h");
+            Duration::from_secs(1)
+        })
+    }
+
+    fn upstream(&mut self, in_sandbox: bool) -> upstream::Options {
+        let url = self.text("upstream.url");
+        // The sandbox has an address only once it runs; boot puts it here.
+        let target = if in_sandbox { Ok(Target::loopback()) } else { Target::parse(&url) };
+        let target = target.unwrap_or_else(|expected| {
+            self.wrong("upstream.url", &expected);
+            Target::loopback()
+        });
+        upstream::Options {
+            target,
+            frontend_source: self.text("upstream.frontend_source"),
+            connect_timeout: self.duration("upstream.connect_timeout"),
+            timeout: self.duration("upstream.timeout"),
+            extra_ca: self.certificates(),
+            words: self.words(),
+        }
+    }
+
+    fn certificates(&mut self) -> Vec<CertificateDer<'static>> {
+        let path = self.text("upstream.ca_file");
+        if path.is_empty() {
+            return Vec::new();
+        }
+        let read = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        match read {
+            Ok(certificates) if !certificates.is_empty() => certificates,
+            Ok(_) => {
+                self.wrong("upstream.ca_file", "a file with at least one certificate in PEM");
+                Vec::new()
+            }
+            Err(error) => {
+                self.wrong("upstream.ca_file", &format!("a readable file with certificates in PEM: {error}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn words(&mut self) -> Words {
+        let mut rows = BTreeMap::new();
+        for (reason, entry) in self.given.under("upstream.words") {
+            let words = entry
+                .value
+                .as_array()
+                .map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
+            match words {
+                Some(Some(words)) => drop(rows.insert(reason.to_owned(), words)),
+                _ => self.wrong(&entry.path, "a list of texts"),
+            }
+        }
+        Words::with(&rows).unwrap_or_else(|unknown| {
+            let known: Vec<&str> = Words::reasons().collect();
+            for reason in unknown {
+                self.wrong(&format!("upstream.words.{reason}"), &format!("a reason: {}", known.join(", ")));
+            }
+            Words::default()
+        })
+    }
+
+    fn actions(&mut self) -> BTreeMap<String, Effect> {
+        let mut listed = BTreeMap::new();
+        for (action, entry) in self.given.under("actions") {
+            let own =
+                Contract::embedded().is_ok_and(|contract| contract.actions().any(|known| known == action));
+            // `public` is left out: what is sent without credentials is declared in the contract alone.
+            let effects = || Effect::ALL.into_iter().filter(|effect| *effect != Effect::Public);
+            match effects().find(|effect| entry.value.as_str() == Some(effect.as_str())) {
+                _ if own => {
+                    self.wrong(&entry.path, "an action without an operation of its own; see `gizad routes`")
+                }
+                Some(effect) => drop(listed.insert(action.to_owned(), effect)),
+                None => {
+                    let names: Vec<&str> = effects().map(Effect::as_str).collect();
+                    self.wrong(&entry.path, &format!("one of {}", names.join(", ")));
+                }
+            }
+        }
+        listed
+    }
+
+    /// The account's key. Which half is missing is said; what the other holds is not.
+    fn pair(&mut self) -> Credentials {
+        let identifier = self.text("credentials.identifier");
+        let (secret, file) = (self.text("credentials.secret"), self.text("credentials.secret_file"));
+        if identifier.is_empty() {
+            self.missing(
+                "credentials.identifier",
+                "the identifier of the account's API key; or use --sandbox",
+            );
+        }
+        let secret = match (secret.is_empty(), file.is_empty()) {
+            (false, true) => secret,
+            (true, false) => self.secret_in(&file),
+            (true, true) => {
+                self.missing(
+                    "credentials.secret",
+                    "the secret, here or as a file in credentials.secret_file; or use --sandbox",
+                );
+                String::new()
+            }
+            (false, false) => {
+                self.wrong("credentials.secret_file", "one of secret and secret_file, not both");
+                String::new()
+            }
+        };
+        Credentials::new(identifier, secret)
+    }
+
+    fn missing(&mut self, path: &str, expected: &str) {
+        let variable = super::layers::variable_of(path);
+        self.mistakes.push(Mistake {
+            path: path.to_owned(),
+            expected: format!("expected {expected} (or {variable})"),
+        });
+    }
+
+    fn secret_in(&mut self, path: &str) -> String {
+        #[expect(clippy::disallowed_methods, reason = "settings are the only reader of files")]
+        let read = std::fs::read_to_string(path);
+        match read {
+            Ok(text)
+                if text.len() > MAX_SECRET
+                    || text.trim().is_empty()
+                    || text.trim().contains(char::is_control) =>
+            {
+                self.wrong(
+                    "credentials.secret_file",
+                    "a file that holds the secret, on one line, and nothing else",
+                );
+                String::new()
+            }
+            Ok(text) => text.trim().to_owned(),
+            Err(error) => {
+                self.wrong("credentials.secret_file", &format!("a file that can be read: {error}"));
+                String::new()
+            }
+        }
+    }
+
+    fn sandbox_pair(&mut self) -> Credentials {
+        Credentials::new(self.text("sandbox.identifier"), self.text("sandbox.secret"))
+    }
+
+    fn sandbox(&mut self) -> sandbox::Options {
+        let spoken = self.text("sandbox.personality");
+        let personality = Personality::named(&spoken).unwrap_or_else(|| {
+            let names = Personality::ALL.map(Personality::as_str);
+            self.wrong("sandbox.personality", &format!("one of {}", names.join(", ")));
+            Personality::Boolean
+        });
+        sandbox::Options {
+            listen: self.address("sandbox.listen"),
+            control: self.address("sandbox.control"),
+            identifier: self.text("sandbox.identifier"),
+            secret: self.text("sandbox.secret"),
+            personality,
+            balance_vnd: i64::try_from(self.whole("sandbox.balance_vnd", 0, 1_000_000_000_000))
+                .unwrap_or(i64::MAX),
+            install_time: self.duration("sandbox.install_time"),
+            deposit_time: self.duration("sandbox.deposit_time"),
+        }
+    }
+
+    fn log(&mut self) -> telemetry::Options {
+        let (level, format) = (self.text("log.level"), self.text("log.format"));
+        telemetry::Options::read(&level, &format).unwrap_or_else(|(path, expected)| {
+            self.wrong(path, &expected);
+            telemetry::Options::default()
+        })
+    }
+}
+
+/// `500ms`, `5s`, `2m` or `1h`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let read = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3600)?),
+        _ => return None,
+    };
+    (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(&read).then_some(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_bounds() {
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+        for wrong in ["", "5", "s", "5 s", "-1s", "0s", "25h", "99999999999999999999s", "1d"] {
+            assert_eq!(duration(wrong), None, "{wrong}");
+        }
+    }
+}

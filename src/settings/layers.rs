@@ -1,0 +1,196 @@
+//! What was written where: the defaults, a file, the environment, flags, laid over one another.
+
+use std::fmt;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::{DEFAULTS, Flags};
+use crate::contract::nearest;
+
+/// Sections whose keys are the operator's own.
+const FREE: [&str; 2] = ["actions", "upstream.words"];
+/// Settings that are never shown.
+pub(super) const SECRET: [&str; 2] = ["credentials.secret", "sandbox.secret"];
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Its path, such as `listen.api`.
+    pub path: String,
+    /// What was expected, and what to do.
+    pub expected: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.expected)
+    }
+}
+
+/// Where a setting was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Default,
+    File(String),
+    Environment(String),
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::File(path) => f.write_str(path),
+            Self::Environment(name) => f.write_str(name),
+            Self::Flag => f.write_str("a flag"),
+        }
+    }
+}
+
+/// One setting as it was written last.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) path: String,
+    pub(super) value: Value,
+    pub(super) source: Source,
+}
+
+/// All settings as they were written last, in the order of the annotated file.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Given {
+    pub(super) fn entry(&self, path: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.path == path)
+    }
+
+    /// The keys of a free section.
+    pub(super) fn under<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a Entry)> {
+        self.entries.iter().filter_map(move |entry| {
+            let key = entry.path.strip_prefix(section)?.strip_prefix('.')?;
+            Some((key, entry))
+        })
+    }
+
+    fn set(&mut self, path: &str, value: Value, source: Source) {
+        match self.entries.iter_mut().find(|entry| entry.path == path) {
+            Some(entry) => (entry.value, entry.source) = (value, source),
+            None => self.entries.push(Entry { path: path.to_owned(), value, source }),
+        }
+    }
+}
+
+/// The variables of this process that are settings.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect()
+}
+
+const PREFIX: &str = "GIZAD_";
+
+/// Lays the layers over one another. What is unknown or cannot be read is a mistake.
+pub(super) fn read(flags: &Flags, environment: &[(String, String)]) -> (Given, Vec<Mistake>) {
+    let mut given = Given { entries: Vec::new() };
+    let mut mistakes = Vec::new();
+    match DEFAULTS.parse::<Table>() {
+        Ok(defaults) => {
+            leaves(&defaults, "", &mut |path, value| given.set(path, value.clone(), Source::Default))
+        }
+        Err(error) => {
+            mistakes.push(Mistake { path: "deploy/gizad.toml".into(), expected: error.to_string() })
+        }
+    }
+    if let Some(path) = &flags.config {
+        file(path, &mut given, &mut mistakes);
+    }
+    for (name, text) in environment {
+        variable(name, text, &mut given, &mut mistakes);
+    }
+    for (path, text) in &flags.set {
+        given.set(path, Value::String(text.clone()), Source::Flag);
+    }
+    (given, mistakes)
+}
+
+fn file(path: &Path, given: &mut Given, mistakes: &mut Vec<Mistake>) {
+    let shown = path.display().to_string();
+    let mut mistake = |expected: String| mistakes.push(Mistake { path: shown.clone(), expected });
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return mistake(format!("the file of --config cannot be read: {error}")),
+    };
+    let table = match text.parse::<Table>() {
+        Ok(table) => table,
+        // Without the excerpt that the library prints: the line may hold the secret.
+        Err(error) => {
+            let line = error
+                .span()
+                .map_or(0, |span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+            return mistake(format!("line {line}: {}", error.message()));
+        }
+    };
+    let known: Vec<String> = given.entries.iter().map(|entry| entry.path.clone()).collect();
+    let mut unknown = Vec::new();
+    leaves(&table, "", &mut |path, value| {
+        let free =
+            FREE.iter().any(|section| path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')));
+        if free || known.iter().any(|name| name == path) {
+            given.set(path, value.clone(), Source::File(shown.clone()));
+        } else if !FREE.contains(&path) {
+            unknown.push(path.to_owned());
+        }
+    });
+    for path in unknown {
+        mistakes.push(Mistake { expected: unknown_setting(&path, &known), path });
+    }
+}
+
+fn unknown_setting(path: &str, known: &[String]) -> String {
+    match nearest(path, known.iter().map(String::as_str)) {
+        Some(near) => format!("there is no such setting; did you mean {near}?"),
+        None => "there is no such setting; deploy/gizad.toml lists all".to_owned(),
+    }
+}
+
+fn variable(name: &str, text: &str, given: &mut Given, mistakes: &mut Vec<Mistake>) {
+    let known: Vec<(String, String)> =
+        given.entries.iter().map(|entry| (variable_of(&entry.path), entry.path.clone())).collect();
+    if let Some((_, path)) = known.iter().find(|(variable, _)| variable == name) {
+        given.set(path, Value::String(text.to_owned()), Source::Environment(name.to_owned()));
+        return;
+    }
+    // Kubernetes sets these in every pod beside a Service that is called gizad.
+    let of_a_service = ["GIZAD_SERVICE_", "GIZAD_PORT"].iter().any(|prefix| name.starts_with(prefix));
+    if !of_a_service {
+        let names: Vec<&str> = known.iter().map(|(variable, _)| variable.as_str()).collect();
+        let expected = match nearest(name, names) {
+            Some(near) => format!("this variable is no setting; did you mean {near}?"),
+            None => "this variable is no setting; deploy/gizad.toml lists all".to_owned(),
+        };
+        mistakes.push(Mistake { path: name.to_owned(), expected });
+    }
+}
+
+/// The variable of a setting.
+pub(super) fn variable_of(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
+}
+
+/// Every value of a table that is no table, with its path. An empty table is one too.
+fn leaves(table: &Table, prefix: &str, visit: &mut impl FnMut(&str, &Value)) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) => leaves(inner, &path, visit),
+            leaf => visit(&path, leaf),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The provider: a call into its flat JSON, its answer into a reply or a fault.
+//!
+//! The only room with an HTTP client, the only holder of the credentials, and the only one that knows the
+//! provider's way of speaking. Absent here: a caller's face, a policy.
+
+mod credentials;
+mod decode;
+mod encode;
+mod judge;
+mod lanes;
+mod reading;
+mod target;
+mod value;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tower::Service;
+
+use crate::call::{Call, Reply};
+use crate::contract::Effect;
+use crate::fault::{Fault, Judged, Reason, Sent};
+
+pub use credentials::Credentials;
+pub use judge::Words;
+pub use target::Target;
+
+use decode::Unfit;
+use encode::Outgoing;
+use judge::Judge;
+use lanes::{Broken, Lanes, Phase, Received, Request, Waits};
+
+/// The provider's settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its endpoint.
+    pub target: Target,
+    /// The name of this installation, sent with every request when it is not empty.
+    pub frontend_source: String,
+    /// How long a connection may take, from looking up the name to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// How long a whole exchange may take.
+    pub timeout: Duration,
+    /// Certificates that are trusted beside those of the browsers.
+    pub extra_ca: Vec<CertificateDer<'static>>,
+    /// Words that name reasons, beside those that are known.
+    pub words: Words,
+}
+
+/// The provider as a service: the last layer of every stack.
+#[derive(Clone)]
+pub struct Upstream {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: Options,
+    credentials: Credentials,
+    lanes: Lanes,
+}
+
+impl Upstream {
+    /// Builds the provider's client.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(options: Options, credentials: Credentials) -> Result<Self, String> {
+        let waits = Waits { connect: options.connect_timeout, total: options.timeout };
+        let lanes = Lanes::new(&options.target, waits, &options.extra_ca)?;
+        Ok(Self { inner: Arc::new(Inner { options, credentials, lanes }) })
+    }
+}
+
+impl Service<Call> for Upstream {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let inner = self.inner.clone();
+        Box::pin(async move { inner.answer(&call).await })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, call: &Call) -> Result<Reply, Fault> {
+        let outgoing = encode::encode(call)?;
+        let request = self.request(call.effect, outgoing);
+        // What must not run twice goes alone.
+        let sent = if call.effect.is_repeatable() {
+            self.lanes.send_shared(request).await
+        } else {
+            self.lanes.send_alone(request).await
+        };
+        let received = sent.map_err(|broken| broken_off(call.effect, &broken))?;
+        self.understand(call, &received)
+    }
+
+    /// The request with credentials, added last; the public catalog goes without.
+    fn request(&self, effect: Effect, outgoing: Outgoing) -> Request {
+        let source = &self.options.frontend_source;
+        match effect {
+            Effect::Public => {
+                let mut pairs = vec![("action".to_owned(), outgoing.action)];
+                pairs.extend((!source.is_empty()).then(|| ("frontend_source".to_owned(), source.clone())));
+                pairs.extend(outgoing.parameters.into_iter().map(|(name, json)| (name, as_text(json))));
+                Request::Get(pairs)
+            }
+            Effect::Read | Effect::Secret | Effect::Converge | Effect::Once | Effect::Spend => {
+                Request::Post(self.credentials.seal(&outgoing, source))
+            }
+        }
+    }
+
+    fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
+        let (operation, effect) = (call.operation, call.effect);
+        let judge = Judge { operation, effect, words: &self.options.words };
+        let scrub = |text: &str| self.credentials.scrub(text);
+        let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
+        let success = judge.judge(received, scrub, scrub_tree)?;
+        match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
+            Ok(message) => Ok(Reply { message, rule: success.rule }),
+            Err(Unfit::Minimum(rule)) => {
+                let what = format!("the answer has nothing of what {} must answer", operation.name);
+                Err(judge.unrecognised(rule, received, what, success.message))
+            }
+            Err(Unfit::NotInList) => {
+                let answer = Judged { rule: "not_in_list", status: Some(received.status), message: None };
+                let fault = Fault::new(Reason::NotFound, "the account has no service with this identifier");
+                Err(Fault { answer: Some(answer), ..fault }.sent(Sent::Answered))
+            }
+        }
+    }
+}
+
+/// An exchange that broke off, as a fault.
+fn broken_off(effect: Effect, broken: &Broken) -> Fault {
+    let (reason, detail) = match (broken.sent, broken.at) {
+        (Sent::Never, _) => (Reason::UpstreamUnreachable, "no connection to the provider could be made"),
+        (_, Phase::Time) => (Reason::UpstreamTimeout, "the provider did not answer in time"),
+        (_, Phase::TooLong) => (Reason::UpstreamFailed, "the provider's answer is too long"),
+        (_, Phase::Connect | Phase::Send | Phase::Receive) => {
+            (Reason::UpstreamFailed, "the connection broke off before the whole answer came")
+        }
+    };
+    let answer = Judged { rule: broken.at.rule(), status: None, message: None };
+    let fault = Fault { answer: Some(answer), ..Fault::new(reason, detail) };
+    judge::doubted(effect, fault.sent(broken.sent).with_private(broken.cause.clone()))
+}
+
+/// A parameter as a query has it.
+fn as_text(json: Json) -> String {
+    match json {
+        Json::String(text) => text,
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,198 @@
+//! A judged tree into the typed response: what is recognised goes to its field, everything else is kept in
+//! `extra`. Nothing the provider said is dropped, nothing it did not say is invented.
+
+mod content;
+mod object;
+
+use prost_reflect::{DynamicMessage, Value};
+use serde_json::{Map, Value as Json};
+
+use super::judge::Success;
+use crate::contract::{Field, Judged, Kind, Message, Operation, Shape, any};
+
+use content::{Content, Listed};
+
+/// Why a success cannot be believed, or holds no such thing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// The answer has nothing of what the operation's answer must have.
+    Minimum(&'static str),
+    /// The list has no item with the identifier that was asked for.
+    NotInList,
+}
+
+/// Decodes the answer of an operation.
+///
+/// `may_guess` is whether an answer that does not say outright that it worked may be taken for one: never for
+/// what must not run twice, unless it has what the operation's answer must have.
+pub(super) fn decode(
+    operation: &Operation,
+    request: &DynamicMessage,
+    success: &Success,
+    may_guess: bool,
+) -> Result<DynamicMessage, Unfit> {
+    let mut message = match operation.answer.shape {
+        Shape::Done => done(operation, success)?,
+        Shape::Object => single(operation, success, may_guess)?,
+        Shape::List => list(operation, success)?,
+        Shape::Item => item(operation, request, success)?,
+        Shape::Raw => raw(operation, success, may_guess)?,
+    };
+    judged(&operation.output, &mut message, success);
+    if let Some((name, number)) = &operation.answer.implied
+        && !success.pending
+        && let Some(field) = operation.output.field(name)
+        && !message.has_field(&field.descriptor)
+    {
+        message.set_field(&field.descriptor, Value::EnumNumber(*number));
+    }
+    echo(operation, request, &mut message);
+    Ok(message)
+}
+
+fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfit> {
+    if !success.explicit {
+        return Err(Unfit::Minimum("no_success_signal"));
+    }
+    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let mut rest = content::envelope_apart(&success.tree);
+    rest.retain(|name, _| !content::is_message(name));
+    keep(&operation.output, &mut message, rest);
+    Ok(message)
+}
+
+fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<DynamicMessage, Unfit> {
+    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let mut kept = Map::new();
+    for layer in content::layers(&success.tree, &operation.answer.wrappers) {
+        match layer {
+            Content::Object(members) => {
+                let rest = object::read(&operation.output, &mut message, &members);
+                for (name, json) in rest {
+                    // What stands deeper is nearer to the thing itself.
+                    kept.entry(name).or_insert(json);
+                }
+            }
+            Content::Bare(name, json) => {
+                let field = operation.output.fields.iter().find(|field| field.bare_value);
+                match field.and_then(|field| object::value(field, &json).map(|value| (field, value))) {
+                    Some((field, value)) => message.set_field(&field.descriptor, value),
+                    None => drop(kept.insert(name, json)),
+                }
+            }
+        }
+    }
+    let has_message = operation.output.fields.iter().any(|field| field.judged == Some(Judged::Message));
+    kept.retain(|name, _| !(has_message && content::is_message(name)));
+    let found =
+        operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
+    keep(&operation.output, &mut message, kept);
+    let minimum = &operation.answer.minimum;
+    // "Not yet" is an answer by itself.
+    if !minimum.is_empty() && !has_any(&operation.output, &message, minimum) && !success.pending {
+        return Err(Unfit::Minimum("minimum_shape"));
+    }
+    let believable = success.explicit || !minimum.is_empty() || (found && may_guess);
+    if believable { Ok(message) } else { Err(Unfit::Minimum("no_success_signal")) }
+}
+
+fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfit> {
+    let output = &operation.output;
+    let repeated = output.fields.iter().find_map(|field| match (&field.kind, field.repeated) {
+        (Kind::Message(plan), true) => Some((field, plan)),
+        _ => None,
+    });
+    let Some((field, plan)) = repeated else { return Err(Unfit::Minimum("no_list")) };
+    let listed =
+        content::list(&success.tree, &operation.answer.wrappers, plan).ok_or(Unfit::Minimum("no_list"))?;
+    let items = items(plan, &listed, &operation.answer.minimum)?;
+    let mut message = DynamicMessage::new(output.descriptor.clone());
+    message.set_field(&field.descriptor, Value::List(items.into_iter().map(Value::Message).collect()));
+    let rest = object::read(output, &mut message, &listed.beside);
+    keep(output, &mut message, rest);
+    Ok(message)
+}
+
+fn item(operation: &Operation, request: &DynamicMessage, success: &Success) -> Result<DynamicMessage, Unfit> {
+    let output = &operation.output;
+    let listed =
+        content::list(&success.tree, &operation.answer.wrappers, output).ok_or(Unfit::Minimum("no_list"))?;
+    let items = items(output, &listed, &operation.answer.minimum)?;
+    let same = |item: &DynamicMessage| {
+        operation.path.variables().iter().all(|name| {
+            match (operation.input.field(name), output.field(name)) {
+                (Some(asked), Some(found)) => {
+                    request.get_field(&asked.descriptor) == item.get_field(&found.descriptor)
+                }
+                _ => false,
+            }
+        })
+    };
+    items.into_iter().find(same).ok_or(Unfit::NotInList)
+}
+
+fn raw(operation: &Operation, success: &Success, may_guess: bool) -> Result<DynamicMessage, Unfit> {
+    if !success.explicit && !may_guess {
+        return Err(Unfit::Minimum("no_success_signal"));
+    }
+    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let field = operation.output.fields.iter().find(|field| matches!(field.kind, Kind::Any));
+    if let Some(field) = field
+        && let Some(descriptor) = field.descriptor.kind().as_message()
+    {
+        message.set_field(&field.descriptor, Value::Message(any::value(descriptor, &success.tree)));
+    }
+    Ok(message)
+}
+
+/// The items of a list. A list with items of which none has what an item must have belongs to another action.
+fn items(plan: &Message, listed: &Listed, minimum: &[String]) -> Result<Vec<DynamicMessage>, Unfit> {
+    let read: Vec<DynamicMessage> =
+        listed.items.iter().map(|(key, json)| object::item(plan, key.as_deref(), json)).collect();
+    let believable =
+        read.is_empty() || minimum.is_empty() || read.iter().any(|item| has_any(plan, item, minimum));
+    if believable { Ok(read) } else { Err(Unfit::Minimum("minimum_shape")) }
+}
+
+fn has_any(plan: &Message, message: &DynamicMessage, names: &[String]) -> bool {
+    names.iter().filter_map(|name| plan.field(name)).any(|field| message.has_field(&field.descriptor))
+}
+
+/// Puts what has no field of its own where it is kept.
+fn keep(plan: &Message, message: &mut DynamicMessage, rest: Map<String, Json>) {
+    if let Some(extra) = plan.extra().filter(|_| !rest.is_empty())
+        && let Some(descriptor) = extra.descriptor.kind().as_message()
+    {
+        message.set_field(&extra.descriptor, Value::Message(any::structure(descriptor, &rest)));
+    }
+}
+
+/// Fills what the judgement knows.
+fn judged(plan: &Message, message: &mut DynamicMessage, success: &Success) {
+    for field in &plan.fields {
+        match (field.judged, &success.message) {
+            (Some(Judged::Message), Some(words)) => {
+                message.set_field(&field.descriptor, Value::String(words.as_str().to_owned()));
+            }
+            (Some(Judged::Pending), _) => message.set_field(&field.descriptor, Value::Bool(success.pending)),
+            (Some(Judged::Message), None) | (None, _) => {}
+        }
+    }
+}
+
+/// An answer about one thing that does not repeat its identifier gets the one it was asked with.
+fn echo(operation: &Operation, request: &DynamicMessage, message: &mut DynamicMessage) {
+    for name in operation.path.variables() {
+        let pair = (operation.input.field(name), operation.output.field(name));
+        if let (Some(asked), Some(answered)) = pair
+            && same_kind(asked, answered)
+            && !message.has_field(&answered.descriptor)
+        {
+            message.set_field(&answered.descriptor, request.get_field(&asked.descriptor).into_owned());
+        }
+    }
+}
+
+fn same_kind(asked: &Field, answered: &Field) -> bool {
+    !answered.repeated && asked.descriptor.kind() == answered.descriptor.kind()
+}

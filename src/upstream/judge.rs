@@ -1,0 +1,237 @@
+//! Did it work? The rules by which an answer is judged, in the order they are asked; the first that fits
+//! decides and is named.
+//!
+//! Refusal is looked for before success, and what fits no rule is never a success. A new habit of the provider
+//! is a row in one of the tables of this room.
+
+mod message;
+mod pages;
+mod signals;
+
+use serde_json::Value as Json;
+
+use super::lanes::Received;
+use super::reading::{Reading, read};
+use crate::contract::{Effect, Kind, Operation, Shape, fold};
+use crate::fault::{Fault, Judged, ProviderMessage, Reason, Sent};
+
+pub use message::Words;
+use signals::Signals;
+
+/// Whether a folded name belongs to the envelope and not to the thing asked for.
+pub(super) fn is_envelope(name: &str) -> bool {
+    Signals::is_envelope(name)
+}
+
+/// An answer that was judged a success.
+#[derive(Clone, Debug)]
+pub(super) struct Success {
+    /// What it says.
+    pub(super) tree: Json,
+    /// The rule that decided.
+    pub(super) rule: &'static str,
+    /// Whether the provider has not finished.
+    pub(super) pending: bool,
+    /// Whether the answer says outright that it worked. A bare object only might.
+    pub(super) explicit: bool,
+    /// The provider's own words.
+    pub(super) message: Option<ProviderMessage>,
+}
+
+/// What a judgement depends on besides the answer.
+pub(super) struct Judge<'a> {
+    /// What was asked.
+    pub(super) operation: &'a Operation,
+    /// What a call of it does to the world.
+    pub(super) effect: Effect,
+    /// The words that name reasons.
+    pub(super) words: &'a Words,
+}
+
+impl Judge<'_> {
+    /// Judges an answer. `scrub` takes the credentials out of whatever is shown.
+    pub(super) fn judge(
+        &self,
+        received: &Received,
+        scrub: impl Fn(&str) -> String,
+        scrub_tree: impl Fn(&mut Json),
+    ) -> Result<Success, Fault> {
+        let reading = read(&received.body);
+        if let Some(found) = pages::judge(received, &reading, &scrub) {
+            let fault = self.fault(found.reason, found.rule, received, found.detail);
+            return Err(self.doubted(Fault { retry_after: retry_after(received), ..fault.sent(found.sent) }));
+        }
+        let Reading::Tree { mut json, noisy } = reading else {
+            return Err(self.unrecognised(
+                "not_an_answer",
+                received,
+                "the answer is no value".to_owned(),
+                None,
+            ));
+        };
+        scrub_tree(&mut json);
+        if noisy && !self.effect.is_repeatable() {
+            let what = "there was something around the answer, so it is not believed".to_owned();
+            return Err(self.unrecognised("noisy_answer", received, what, None));
+        }
+        self.tree(received, json, &scrub)
+    }
+
+    fn tree(
+        &self,
+        received: &Received,
+        tree: Json,
+        scrub: &impl Fn(&str) -> String,
+    ) -> Result<Success, Fault> {
+        let Json::Object(members) = &tree else { return self.bare(received, tree) };
+        let signals = Signals::of(self.operation, members);
+        let message = message::of(members).and_then(|text| ProviderMessage::clean(&scrub(&text)));
+        let failed = received.status >= 400;
+
+        if let Some(rule) = signals.contradiction() {
+            return Err(self.unrecognised(
+                rule,
+                received,
+                "the answer contradicts itself".to_owned(),
+                message,
+            ));
+        }
+        if failed && signals.says_success() {
+            let what = format!("HTTP {} came with a success", received.status);
+            return Err(self.unrecognised("status_contradiction", received, what, message));
+        }
+        let refusal = signals.refusal.or((400..500).contains(&received.status).then_some("http_4xx"));
+        if let Some(rule) = refusal {
+            if self.is_pending(members, message.as_ref()) {
+                return Ok(Success { tree, rule: "pending_state", pending: true, explicit: true, message });
+            }
+            return Err(self.refused(rule, received, message));
+        }
+        if failed {
+            let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received, String::new());
+            return Err(self.doubted(with_message(fault, message).sent(Sent::Maybe)));
+        }
+        let (rule, explicit) = match (signals.pending, signals.success) {
+            (Some(rule), _) | (None, Some(rule)) => (rule, true),
+            (None, None) => ("bare_object", false),
+        };
+        Ok(Success { tree, rule, pending: signals.pending.is_some(), explicit, message })
+    }
+
+    /// A list or a scalar without anything around it.
+    fn bare(&self, received: &Received, tree: Json) -> Result<Success, Fault> {
+        let listed = matches!(self.operation.answer.shape, Shape::List | Shape::Item | Shape::Raw);
+        if tree.is_array() && listed && received.status < 400 {
+            return Ok(Success { tree, rule: "bare_list", pending: false, explicit: false, message: None });
+        }
+        let what =
+            if tree.is_array() { "a bare list came where none was asked for" } else { "a bare value came" };
+        Err(self.unrecognised("bare_value", received, what.to_owned(), None))
+    }
+
+    /// Whether a failure only means "not yet": the operation has a state that does, and the answer is in it.
+    fn is_pending(&self, members: &serde_json::Map<String, Json>, message: Option<&ProviderMessage>) -> bool {
+        let waiting = |text: &str| {
+            self.operation.output.fields.iter().any(|field| match &field.kind {
+                Kind::Enum(states) => states.by_word(&fold(text)).is_some_and(|state| state.pending),
+                _ => false,
+            })
+        };
+        let state = members
+            .iter()
+            .find(|(name, _)| matches!(fold(name).as_str(), "status" | "state" | "paymentstatus"));
+        if let Some((_, Json::String(state))) = state {
+            return waiting(state);
+        }
+        // Only words with their accents: "chờ" is waiting, "cho" is not.
+        message.is_some_and(|message| {
+            let text = message.as_str();
+            self.words.reason(text) == Reason::UpstreamRefused && text.split_whitespace().any(waiting)
+        })
+    }
+
+    /// A refusal, with the reason its words or its status name.
+    fn refused(&self, rule: &'static str, received: &Received, message: Option<ProviderMessage>) -> Fault {
+        let named = message.as_ref().map_or(Reason::UpstreamRefused, |m| self.words.reason(m.as_str()));
+        let reason = match (named, rule) {
+            (Reason::UpstreamRefused, "uid_minus_one") => Reason::UpstreamAuthFailed,
+            (Reason::UpstreamRefused, _) => by_status(received.status),
+            (named, _) => named,
+        };
+        let fault = with_message(self.fault(reason, rule, received, String::new()), message);
+        let fault = Fault { retry_after: retry_after(received), ..fault };
+        // A server error may come after the work: for what must not run twice it proves nothing.
+        if received.status >= 500 && !self.effect.is_repeatable() {
+            return self.doubted(fault.sent(Sent::Maybe));
+        }
+        fault.sent(Sent::Answered)
+    }
+
+    /// An answer that fits no rule.
+    pub(super) fn unrecognised(
+        &self,
+        rule: &'static str,
+        received: &Received,
+        what: String,
+        message: Option<ProviderMessage>,
+    ) -> Fault {
+        let fault = self.fault(Reason::UpstreamShapeUnknown, rule, received, what);
+        let fault = Fault { answer: fault.answer.map(|answer| Judged { message, ..answer }), ..fault };
+        self.doubted(fault.sent(Sent::Maybe))
+    }
+
+    fn fault(&self, reason: Reason, rule: &'static str, received: &Received, detail: String) -> Fault {
+        let detail = if detail.is_empty() {
+            format!("the provider answered HTTP {}", received.status)
+        } else {
+            detail
+        };
+        let answer = Judged { rule, status: Some(received.status), message: None };
+        Fault { answer: Some(answer), ..Fault::new(reason, detail) }
+    }
+
+    /// For what must not run twice, everything that is not certain is an unknown outcome and nothing else.
+    pub(super) fn doubted(&self, fault: Fault) -> Fault {
+        doubted(self.effect, fault)
+    }
+}
+
+/// For what must not run twice, everything that is not certain is an unknown outcome and nothing else.
+pub(super) fn doubted(effect: Effect, fault: Fault) -> Fault {
+    if effect.is_repeatable() || fault.sent != Sent::Maybe {
+        return fault;
+    }
+    let detail = format!(
+        "the request was sent and its outcome is unknown ({}: {}); look before calling again",
+        fault.reason.as_str(),
+        fault.detail
+    );
+    Fault { reason: Reason::OutcomeUnknown, detail, retry_after: None, ..fault }
+}
+
+/// The provider's own words are the detail of its refusal.
+fn with_message(fault: Fault, message: Option<ProviderMessage>) -> Fault {
+    let detail = match &message {
+        Some(message) => format!("the provider says: {}", message.as_str()),
+        None => fault.detail.clone(),
+    };
+    Fault { detail, answer: fault.answer.map(|answer| Judged { message, ..answer }), ..fault }
+}
+
+/// What a status means when nothing else names the reason of a refusal.
+fn by_status(status: u16) -> Reason {
+    match status {
+        401 => Reason::UpstreamAuthFailed,
+        402 => Reason::InsufficientBalance,
+        403 => Reason::NotOwned,
+        404 => Reason::NotFound,
+        400 | 422 => Reason::InvalidArgument,
+        _ => Reason::UpstreamRefused,
+    }
+}
+
+/// `Retry-After` in seconds, at most an hour. The other form, a date, is as good as none: clocks differ.
+fn retry_after(received: &Received) -> Option<std::time::Duration> {
+    let seconds: u64 = received.retry_after.as_deref()?.trim().parse().ok()?;
+    Some(std::time::Duration::from_secs(seconds.min(3600)))
+}

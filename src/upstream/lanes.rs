@@ -1,0 +1,144 @@
+//! Two ways to send. What may be repeated shares a pool of connections; what must not run twice gets a fresh
+//! connection of its own, whose bytes are counted, so that "nothing was sent" is known and not guessed.
+
+mod fresh;
+mod pooled;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{LOCATION, RETRY_AFTER};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::fault::Sent;
+
+use super::target::Target;
+
+/// The longest answer that is read, in bytes.
+pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    /// For a connection, from looking up the name to the end of the TLS handshake.
+    pub(super) connect: Duration,
+    /// For everything, from looking up the name to the last byte of the answer.
+    pub(super) total: Duration,
+}
+
+/// A request with nothing left to decide.
+#[derive(Clone)]
+pub(super) enum Request {
+    /// Without credentials: `GET ?action=…`.
+    Get(Vec<(String, String)>),
+    /// With credentials in its body.
+    Post(Vec<u8>),
+}
+
+/// What came back, not yet understood.
+#[derive(Clone, Debug)]
+pub(super) struct Received {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) location: Option<String>,
+    pub(super) body: Bytes,
+}
+
+impl Received {
+    fn new(status: u16, headers: &HeaderMap, body: Bytes) -> Self {
+        let header =
+            |name| headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok()).map(str::to_owned);
+        Self { status, retry_after: header(RETRY_AFTER), location: header(LOCATION), body }
+    }
+}
+
+/// An exchange that did not come to its end.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// Where it broke.
+    pub(super) at: Phase,
+    /// Whether the provider may have the request.
+    pub(super) sent: Sent,
+    /// What the library said, for the log.
+    pub(super) cause: String,
+}
+
+/// The steps of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Name, connection and TLS.
+    Connect,
+    /// The request.
+    Send,
+    /// The answer.
+    Receive,
+    /// The answer is longer than is read.
+    TooLong,
+    /// The time for the whole ran out.
+    Time,
+}
+
+impl Phase {
+    /// The rule named in an error.
+    pub(super) fn rule(self) -> &'static str {
+        match self {
+            Self::Connect => "transport_connect",
+            Self::Send => "transport_send",
+            Self::Receive => "transport_receive",
+            Self::TooLong => "answer_too_long",
+            Self::Time => "transport_time",
+        }
+    }
+}
+
+/// Both lanes to one provider.
+pub(super) struct Lanes {
+    pooled: pooled::Lane,
+    fresh: fresh::Lane,
+}
+
+impl Lanes {
+    /// Builds both.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(super) fn new(
+        target: &Target,
+        waits: Waits,
+        extra_ca: &[CertificateDer<'static>],
+    ) -> Result<Self, String> {
+        let tls = tls(extra_ca)?;
+        Ok(Self {
+            pooled: pooled::Lane::new(target.clone(), waits, tls.clone())?,
+            fresh: fresh::Lane::new(target.clone(), waits, Arc::new(tls)),
+        })
+    }
+
+    /// Sends what may be repeated.
+    pub(super) async fn send_shared(&self, request: Request) -> Result<Received, Broken> {
+        self.pooled.send(request).await
+    }
+
+    /// Sends what must not run twice.
+    pub(super) async fn send_alone(&self, request: Request) -> Result<Received, Broken> {
+        self.fresh.send(request).await
+    }
+}
+
+/// TLS 1.2 and newer, the roots of the browsers, and the operator's own.
+fn tls(extra_ca: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for certificate in extra_ca {
+        roots.add(certificate.clone()).map_err(|error| format!("a certificate cannot be used: {error}"))?;
+    }
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
