@@ -311,14 +311,15 @@ fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer, String> {
         _ => return Err("its answer has no shape".to_owned()),
     };
     let minimum = options::texts(&answer, "minimum");
+    let proof = options::texts(&answer, "proof");
     let list = output.fields.iter().find(|field| field.repeated);
     let items = match (shape, list.map(|field| &field.kind)) {
         (Shape::List, Some(Kind::Message(items))) => items,
         (Shape::List, _) => return Err("its response has no list of messages".to_owned()),
         (Shape::Done | Shape::Object | Shape::Item | Shape::Raw, _) => output,
     };
-    if let Some(name) = minimum.iter().find(|name| items.field(name).is_none()) {
-        return Err(format!("`minimum` names {name:?}, which its response does not have"));
+    if let Some(name) = minimum.iter().chain(&proof).find(|name| items.field(name).is_none()) {
+        return Err(format!("`minimum` or `proof` names {name:?}, which its response does not have"));
     }
     let implied = match options::message(&answer, "implied") {
         None => None,
@@ -329,7 +330,7 @@ fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer, String> {
         }
     };
     let wrappers = options::texts(&answer, "wrappers").iter().map(|name| fold(name)).collect();
-    Ok(Answer { shape, wrappers, minimum, implied })
+    Ok(Answer { shape, wrappers, minimum, proof, implied })
 }
 
 /// The number of an enum field's value, by their names.

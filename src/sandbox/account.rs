@@ -181,7 +181,7 @@ impl Account {
                 company: "Công ty TNHH Ví Dụ".into(),
                 address: "12 Lê Lợi, Quận 1, TP. Hồ Chí Minh".into(),
             },
-            next_id: 1000,
+            next_id: 0,
             ahead: 0,
             install_time: options.install_time,
             deposit_time: options.deposit_time,

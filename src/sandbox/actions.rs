@@ -1,4 +1,4 @@
-//! The 38 actions, carried out on the account.
+//! The 38 actions of the guide, and one it does not have, carried out on the account.
 
 use super::account::{Account, DAY, Deposit, Key, Reply, Service, ServiceKind, Ticket};
 use super::catalog::{self, Plan, Product};
@@ -78,6 +78,12 @@ pub(super) fn perform(account: &mut Account, action: &str, params: &Params<'_>) 
         }
         "ticket_create" => open_ticket(account, params),
         "ticket_reply" => reply(account, params),
+        // One that the guide does not have, as the real provider has others.
+        "vps_rdns" => {
+            params.text("rdns")?;
+            installed(account, params)?;
+            Ok(Payload::Done("Đã cập nhật rDNS"))
+        }
         other => Err(Refusal::new(Kind::Invalid, format!("Action {other} không hợp lệ"))),
     }
 }

@@ -56,7 +56,9 @@ fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
     }
     let mut message = DynamicMessage::new(operation.output.descriptor.clone());
     let mut rest = content::envelope_apart(&success.tree);
-    rest.retain(|name, _| !content::is_message(name));
+    // A wrapper with nothing in it says nothing.
+    rest.retain(|_, json| !json.is_null());
+    said(success, &operation.output, &mut rest);
     keep(&operation.output, &mut message, rest);
     Ok(message)
 }
@@ -69,8 +71,9 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
             Content::Object(members) => {
                 let rest = object::read(&operation.output, &mut message, &members);
                 for (name, json) in rest {
-                    // What stands deeper is nearer to the thing itself.
-                    kept.entry(name).or_insert(json);
+                    // What stands deeper is nearer to the thing itself, and comes first.
+                    let name = if kept.contains_key(&name) { format!("envelope.{name}") } else { name };
+                    kept.insert(name, json);
                 }
             }
             Content::Bare(name, json) => {
@@ -82,18 +85,28 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
             }
         }
     }
-    let has_message = operation.output.fields.iter().any(|field| field.judged == Some(Judged::Message));
-    kept.retain(|name, _| !(has_message && content::is_message(name)));
-    let found =
-        operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
-    keep(&operation.output, &mut message, kept);
-    let minimum = &operation.answer.minimum;
+    said(success, &operation.output, &mut kept);
+    let answer = &operation.answer;
+    let has = |names: &[String]| has_any(&operation.output, &message, names);
     // "Not yet" is an answer by itself.
-    if !minimum.is_empty() && !has_any(&operation.output, &message, minimum) && !success.pending {
+    if !answer.minimum.is_empty() && !has(&answer.minimum) && !success.pending {
         return Err(Unfit::Minimum("minimum_shape"));
     }
-    let believable = success.explicit || !minimum.is_empty() || (found && may_guess);
-    if believable { Ok(message) } else { Err(Unfit::Minimum("no_success_signal")) }
+    let found = operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
+    let proven = success.explicit || has(&answer.minimum) || has(&answer.proof);
+    if !proven && !(may_guess && found) {
+        return Err(Unfit::Minimum("no_success_signal"));
+    }
+    keep(&operation.output, &mut message, kept);
+    Ok(message)
+}
+
+/// Takes out the words that the response has a field for, unless they were shortened on the way.
+fn said(success: &Success, plan: &Message, rest: &mut Map<String, Json>) {
+    let Some(words) = &success.message else { return };
+    if plan.fields.iter().any(|field| field.judged == Some(Judged::Message)) {
+        rest.retain(|name, json| !(content::is_message(name) && json.as_str() == Some(words.as_str())));
+    }
 }
 
 fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfit> {

@@ -1,0 +1,316 @@
+//! A gateway in a process of its own, the callers that talk to it, and the hand on its provider.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use gizad::contract::{Contract, Operation};
+use gizad::edge::Dynamic;
+use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
+use serde_json::{Value, json};
+use tonic::transport::Channel;
+
+/// How long anything in a test may take before it counts as hung.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running `gizad`.
+pub struct Gateway {
+    child: Child,
+    /// `http://127.0.0.1:…` of REST and gRPC.
+    pub api: String,
+    /// `http://127.0.0.1:…` of health.
+    pub admin: String,
+    /// `http://127.0.0.1:…` of the sandbox's control socket, if it runs one.
+    pub control: Option<String>,
+    log: Arc<Mutex<Vec<String>>>,
+    pub http: reqwest::Client,
+}
+
+/// What came back over REST.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {:?}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a header is text"))
+    }
+
+    pub fn reason(&self) -> String {
+        self.json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Gateway {
+    /// One with a sandbox of its own.
+    pub fn sandbox() -> Self {
+        Self::start(&["--sandbox"], &[])
+    }
+
+    /// One with a sandbox of its own and further settings in the environment.
+    pub fn sandbox_with(environment: &[(&str, &str)]) -> Self {
+        Self::start(&["--sandbox"], environment)
+    }
+
+    /// One whose provider is somebody else, with the pair ID and SECRET-canary-42.
+    pub fn towards(url: &str, environment: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("GIZAD_UPSTREAM_URL", url),
+            ("GIZAD_CREDENTIALS_IDENTIFIER", "IDENTIFIER-canary-41"),
+            ("GIZAD_CREDENTIALS_SECRET", "SECRET-canary-42"),
+        ];
+        all.extend(environment);
+        Self::start(&[], &all)
+    }
+
+    pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env("GIZAD_LOG_FORMAT", "json")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (said, heard) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let ready = serde_json::from_str::<Value>(&line).ok().filter(|line| line["message"] == "ready");
+                kept.lock().unwrap().push(line);
+                if let Some(line) = ready {
+                    let _nobody = said.send(line);
+                }
+            }
+        });
+        let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("not ready: {:?}", log.lock().unwrap()));
+        let at = |name: &str| ready[name].as_str().map(|address| format!("http://{address}"));
+        Self {
+            child,
+            api: at("api").expect("an address"),
+            admin: at("admin").expect("an address"),
+            control: at("sandbox_control"),
+            log,
+            http: client(),
+        }
+    }
+
+    /// Calls over REST with a JSON body.
+    pub async fn rest(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let body = body.map(|body| ("application/json", body.to_string().into_bytes()));
+        self.send(method, path, body, &[]).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.rest("GET", path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.rest("POST", path, Some(&body)).await
+    }
+
+    /// Sends any body under any label.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let url = format!("{}{path}", self.api);
+        let mut request = self.http.request(method.parse().expect("a method"), url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some((kind, bytes)) = body {
+            request = request.header("content-type", kind).body(bytes);
+        }
+        let response = request.send().await.expect("gizad answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("a whole body") }
+    }
+
+    /// A connection for gRPC.
+    pub async fn channel(&self) -> Channel {
+        Channel::from_shared(self.api.clone()).expect("a URL").connect().await.expect("gizad accepts")
+    }
+
+    /// Calls over gRPC; requests and replies are shown as protobuf's JSON.
+    pub async fn grpc(&self, operation: &Operation, request: &Value) -> Result<Value, tonic::Status> {
+        let mut client = tonic::client::Grpc::new(self.channel().await);
+        client.ready().await.expect("a connection");
+        let codec = Dynamic::new(operation.output.descriptor.clone());
+        let message = message(operation, request);
+        let path = operation.grpc_path.parse().expect("a path");
+        let reply = client.unary(tonic::Request::new(message), path, codec).await?;
+        Ok(shown(reply.get_ref()))
+    }
+
+    /// Asks the provider's control socket for something.
+    pub async fn control(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("{}{path}", self.control.as_ref().expect("a sandbox"));
+        let request = self.http.request(method.parse().expect("a method"), url).body(body.to_string());
+        let response = request.send().await.expect("the control socket answers");
+        assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap_or_default());
+        serde_json::from_str(&response.text().await.expect("a body")).expect("JSON")
+    }
+
+    /// Makes the provider do something wrong.
+    pub async fn order(&self, order: Value) {
+        self.control("POST", "/faults", order).await;
+    }
+
+    /// The bodies of the POSTs, or the targets of the GETs, that the provider has seen since it was last asked to
+    /// forget.
+    pub async fn seen(&self) -> Vec<String> {
+        let requests = self.control("GET", "/requests", json!({})).await;
+        let requests = requests.as_array().expect("a list").iter();
+        requests
+            .map(|request| match request["method"].as_str() {
+                Some("GET") => request["target"].as_str().expect("text").to_owned(),
+                _ => request["body"].as_str().expect("text").to_owned(),
+            })
+            .collect()
+    }
+
+    pub async fn forget(&self) {
+        self.control("DELETE", "/requests", json!({})).await;
+    }
+
+    /// How many purchases the provider has carried out.
+    pub async fn executions(&self) -> usize {
+        self.control("GET", "/ledger", json!({})).await.as_array().expect("a list").len()
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits for a line of the log.
+    pub async fn logged(&self, words: &str) -> String {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let log = self.log.lock().unwrap().clone();
+            if let Some(line) = log.iter().find(|line| line.contains(words)) {
+                return line.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nothing logged about {words:?}: {}", self.log());
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it did not end: {}", self.log());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A plain HTTP client.
+fn client() -> reqwest::Client {
+    // The library wants a process-wide choice before it builds anything; a second try changes nothing.
+    let _chosen = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+}
+
+/// The contract that every test reads.
+pub fn contract() -> &'static Contract {
+    Contract::embedded().expect("a sound contract")
+}
+
+pub fn operation(name: &str) -> &'static Operation {
+    contract().operation(name).unwrap_or_else(|| panic!("no operation {name}"))
+}
+
+/// A request from protobuf's JSON, read by the library and not by gizad.
+pub fn message(operation: &Operation, request: &Value) -> DynamicMessage {
+    let text = request.to_string();
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let options = DeserializeOptions::new();
+    DynamicMessage::deserialize_with_options(operation.input.descriptor.clone(), &mut json, &options)
+        .unwrap_or_else(|error| panic!("{}: {error}", operation.name))
+}
+
+/// A reply as protobuf's JSON, written by the library and not by gizad.
+fn shown(message: &DynamicMessage) -> Value {
+    let options = SerializeOptions::new()
+        .stringify_64_bit_integers(false)
+        .use_proto_field_name(true)
+        .skip_default_fields(false);
+    let mut text = Vec::new();
+    message
+        .serialize_with_options(&mut serde_json::Serializer::new(&mut text), &options)
+        .expect("a message has a JSON form");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// The same JSON without what the two writers may say differently: nulls, and `2.0` for `2`.
+pub fn plain(json: &Value) -> Value {
+    match json {
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(_, json)| !json.is_null());
+            let kept = kept.map(|(name, json)| (name.clone(), plain(json)));
+            // An empty `extra` is shown by one and left out by the other.
+            Value::Object(kept.filter(|(name, json)| name != "extra" || *json != json!({})).collect())
+        }
+        Value::Array(items) => items.iter().map(plain).collect(),
+        Value::Number(number) => match number.to_string().strip_suffix(".0") {
+            Some(whole) => serde_json::from_str(whole).expect("a number"),
+            None => json.clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+/// Whether everything that is expected is there. `"<any>"` stands for anything that is not null or empty.
+pub fn assert_has(got: &Value, expected: &Value, what: &str) {
+    match (expected, got) {
+        (Value::String(any), got) if any == "<any>" => {
+            assert!(!got.is_null() && *got != json!("") && *got != json!([]), "{what}: nothing there");
+        }
+        (Value::Object(expected), Value::Object(got)) => {
+            for (name, expected) in expected {
+                let got = got.get(name).unwrap_or(&Value::Null);
+                assert_has(got, expected, &format!("{what}.{name}"));
+            }
+        }
+        (Value::Array(expected), Value::Array(items)) => {
+            assert_eq!(items.len(), expected.len(), "{what}: {got}");
+            for (index, (got, expected)) in items.iter().zip(expected).enumerate() {
+                assert_has(got, expected, &format!("{what}[{index}]"));
+            }
+        }
+        (expected, got) => assert_eq!(got, expected, "{what}"),
+    }
+}
