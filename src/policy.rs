@@ -31,12 +31,12 @@ where
     S::Future: Send,
 {
     let service = ServiceBuilder::new()
-        // First, so that every call is logged once, with what became of it.
+        // First, so that everything below, the log included, outlives a caller that hangs up.
+        .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
+        // Before anything refuses, so that every call is logged once, with what became of it.
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
-        // Last, directly around the sending: what must not run twice goes on when its caller hangs up.
-        .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
         .service(upstream);
     BoxCloneSyncService::new(service)
 }

@@ -13,9 +13,9 @@ use axum::extract::{FromRequestParts as _, RawPathParams};
 use axum::response::IntoResponse as _;
 use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
@@ -81,7 +81,7 @@ async fn answer(
     request: Request<Body>,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let id = id(&parts.extensions);
+    let (id, version) = (id(&parts.extensions), parts.version);
     match read_call(operation, &options, &mut parts, body, id.clone()).await {
         Ok(call) => match gate.oneshot(call).await {
             Ok(reply) => success(operation, &reply),
@@ -89,7 +89,13 @@ async fn answer(
         },
         Err(fault) => {
             super::log_refused(Face::Rest.as_str(), &id, &fault);
-            problem::response(&fault, &id)
+            let mut response = problem::response(&fault, &id);
+            // The rest of the body is not read, so the connection cannot be used again.
+            if matches!(fault.reason, Reason::BodyTooLarge | Reason::BodyTooSlow) && version < Version::HTTP_2
+            {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     }
 }

@@ -39,7 +39,8 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        if call.effect.is_repeatable() {
+        // By the declared effect: an action that only the settings know is declared as the most careful kind.
+        if call.operation.effect.is_repeatable() {
             return Box::pin(self.inner.call(call));
         }
         let task = self.tasks.spawn(self.inner.call(call));

@@ -92,7 +92,8 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
     if !answer.minimum.is_empty() && !has(&answer.minimum) && !success.pending {
         return Err(Unfit::Minimum("minimum_shape"));
     }
-    let found = operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
+    let found =
+        operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
     let proven = success.explicit || has(&answer.minimum) || has(&answer.proof);
     if !proven && !(may_guess && found) {
         return Err(Unfit::Minimum("no_success_signal"));

@@ -71,50 +71,41 @@ pub(super) fn money(json: &Json) -> Option<i64> {
 /// Digits with grouping and a fraction. In text a single separator followed by exactly three digits groups
 /// (`1.200` is 1200); in a JSON number a point is always a point.
 fn amount(text: &str, grouped: bool) -> Option<i64> {
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest.trim_start()),
-        None => (false, text),
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest.trim_start()),
+        None => (1, text),
     };
-    let separators: Vec<(usize, char)> = digits.char_indices().filter(|(_, c)| !c.is_ascii_digit()).collect();
-    let known = |c: char| matches!(c, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}');
-    if digits.is_empty()
-        || !digits.starts_with(|c: char| c.is_ascii_digit())
-        || separators.iter().any(|(_, c)| !known(*c))
-    {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    if !digit(digits.chars().next()) || !digit(digits.chars().next_back()) {
         return None;
     }
-    let (whole, fraction) = match separators.last() {
+    let (whole, fraction) = match digits.rsplit_once(|c: char| !c.is_ascii_digit()) {
         None => (digits, ""),
-        Some((at, separator)) => {
-            let tail = digits.get(at + separator.len_utf8()..)?;
-            let groups = grouped && tail.len() == 3;
-            if groups || !matches!(separator, '.' | ',') { (digits, "") } else { (digits.get(..*at)?, tail) }
+        Some((_, tail)) if grouped && tail.len() == 3 => (digits, ""),
+        Some((head, tail)) => {
+            let point = digits.get(head.len()..)?.starts_with(['.', ',']);
+            if !point || (grouped && tail.len() > 2) {
+                return None;
+            }
+            (head, tail)
         }
     };
-    let longest = if grouped { 2 } else { usize::MAX };
-    if fraction.len() > longest
-        || fraction.bytes().any(|b| b != b'0')
-        || (fraction.is_empty() && !whole.ends_with(|c: char| c.is_ascii_digit()))
-    {
+    if fraction.bytes().any(|b| b != b'0') {
         return None;
     }
-    let mut parts = whole.split(|c: char| !c.is_ascii_digit());
-    let first = parts.next()?;
-    let rest: Vec<&str> = parts.collect();
-    let same = separators
-        .iter()
-        .filter(|(at, _)| *at < whole.len())
-        .map(|(_, c)| c)
-        .collect::<std::collections::HashSet<_>>()
-        .len()
-        <= 1;
-    let grouping =
-        rest.is_empty() || (grouped && same && first.len() <= 3 && rest.iter().all(|part| part.len() == 3));
-    if !grouping || first.is_empty() {
-        return None;
-    }
-    let number: i64 = std::iter::once(first).chain(rest).collect::<String>().parse().ok()?;
-    Some(if negative { -number } else { number })
+    let number: i64 = ungrouped(whole, grouped)?.parse().ok()?;
+    Some(sign * number)
+}
+
+/// Digits without the separators between their groups of three, if those are all of one kind.
+fn ungrouped(whole: &str, grouped: bool) -> Option<String> {
+    let mut separators = whole.chars().filter(|c| !c.is_ascii_digit());
+    let Some(first) = separators.next() else { return Some(whole.to_owned()) };
+    let known = matches!(first, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}') && separators.all(|c| c == first);
+    let groups: Vec<&str> = whole.split(first).collect();
+    let (head, rest) = groups.split_first()?;
+    let regular = (1..=3).contains(&head.len()) && rest.iter().all(|group| group.len() == 3);
+    (grouped && known && regular).then(|| groups.concat())
 }
 
 /// Amounts under names, if all of them are amounts.

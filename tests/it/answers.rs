@@ -84,12 +84,14 @@ async fn every_answer_gets_its_verdict() {
         // The rule is in the error and in the log.
         if fixture.reason.is_some() {
             assert_eq!(json["upstream_rule"], fixture.rule, "{id}: {}", answer.text);
-            let certain = !operation(row.operation).effect.is_repeatable() && answer.reason() != "OUTCOME_UNKNOWN";
+            let certain =
+                !operation(row.operation).effect.is_repeatable() && answer.reason() != "OUTCOME_UNKNOWN";
             let sent = json["sent"].as_str().unwrap_or_default();
             assert!(!certain || sent != "maybe", "{id}: a doubt that is not called one");
             assert_eq!(fixture.sent.as_deref().unwrap_or(sent), sent, "{id}");
         }
-        let line: Value = serde_json::from_str(&gateway.logged(answer.header("x-request-id")).await).expect("JSON");
+        let line: Value =
+            serde_json::from_str(&gateway.logged(answer.header("x-request-id")).await).expect("JSON");
         assert_eq!(line["rule"], fixture.rule, "{id}: {line}");
         // Whatever came, it was asked for once.
         assert_eq!(gateway.seen().await.len(), 1, "{id}");

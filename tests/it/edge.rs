@@ -1,1 +1,309 @@
-//! todo
+//! REST as it must be when something is wrong, and the life of the daemon around it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::rig::{Gateway, PATIENCE};
+
+fn order() -> Value {
+    json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "ubuntu-22.04", "billing_cycle": "monthly"})
+}
+
+/// Everything every problem has.
+fn assert_problem(answer: &super::rig::Answer, status: u16, reason: &str) {
+    assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{}", answer.text);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    let json = answer.json();
+    for member in ["type", "title", "detail", "code", "sent"] {
+        assert!(json[member].is_string(), "{member}: {}", answer.text);
+    }
+    assert_eq!(json["status"], status);
+    assert_eq!(json["type"], format!("/errors/{reason}"));
+    assert_eq!(json["request_id"], answer.header("x-request-id"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn every_failure_is_a_problem_that_says_what_is_wrong_and_where() {
+    let gateway = Gateway::sandbox();
+    let json_type = "application/json";
+    let cases: Vec<(&str, &str, Option<(&str, &str)>, u16, &str, &str)> = vec![
+        ("GET", "/nothing", None, 404, "ROUTE_NOT_FOUND", "no such path"),
+        ("GET", "/walet", None, 404, "ROUTE_NOT_FOUND", "did you mean /wallet?"),
+        ("GET", "/v1/walet", None, 404, "ROUTE_NOT_FOUND", "did you mean /wallet?"),
+        ("GET", "/vps/", None, 404, "ROUTE_NOT_FOUND", ""),
+        ("DELETE", "/vps/1", None, 405, "METHOD_NOT_ALLOWED", "GET, HEAD, PATCH"),
+        ("POST", "/errors/BUSY", None, 405, "METHOD_NOT_ALLOWED", "GET, HEAD"),
+        ("POST", "/vps", Some(("text/plain", "{}")), 415, "UNSUPPORTED_MEDIA_TYPE", "text/plain"),
+        (
+            "POST",
+            "/vps",
+            Some(("application/x-www-form-urlencoded", "a=1")),
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "",
+        ),
+        ("POST", "/vps", Some((json_type, "{\"plan_id\":\n 26,}")), 400, "MALFORMED_BODY", "line 2 column 5"),
+        ("POST", "/vps", Some((json_type, "[]")), 400, "MALFORMED_BODY", "must be a JSON object, not a list"),
+        (
+            "POST",
+            "/vps",
+            Some((json_type, "{\"plan_id\":1,\"plan_id\":2}")),
+            400,
+            "MALFORMED_BODY",
+            "stands twice",
+        ),
+        ("POST", "/vps", Some((json_type, "\u{feff}{}")), 400, "MALFORMED_BODY", ""),
+        (
+            "POST",
+            "/vps",
+            Some((json_type, "{\"planId\":1}")),
+            400,
+            "INVALID_ARGUMENT",
+            "did you mean plan_id?",
+        ),
+        (
+            "POST",
+            "/vps",
+            Some((json_type, "{\"plan_id\":1.5}")),
+            400,
+            "INVALID_ARGUMENT",
+            "plan_id: must be a whole number",
+        ),
+        (
+            "POST",
+            "/vps",
+            Some((json_type, "{\"plan_id\":9223372036854775808}")),
+            400,
+            "INVALID_ARGUMENT",
+            "64 bits",
+        ),
+        (
+            "POST",
+            "/vps",
+            Some((json_type, "{\"hostname\":{}}")),
+            400,
+            "INVALID_ARGUMENT",
+            "hostname: must be a text, not an object",
+        ),
+        ("POST", "/vps", Some((json_type, "{}")), 422, "VALIDATION_FAILED", "hostname: is required"),
+        ("POST", "/vps?os=x", Some((json_type, "{}")), 400, "INVALID_ARGUMENT", "not read from the query"),
+        (
+            "POST",
+            "/vps/1/start",
+            Some((json_type, "{\"vps_id\":2}")),
+            400,
+            "INVALID_ARGUMENT",
+            "vps_id: is given by the path",
+        ),
+        (
+            "POST",
+            "/vps/1/start",
+            Some((json_type, "{\"force\":true}")),
+            400,
+            "INVALID_ARGUMENT",
+            "force: is no field",
+        ),
+        (
+            "POST",
+            "/tickets",
+            Some((json_type, "{\"subject\":\"s\",\"message\":\"m\",\"attachment_urls\":[\"https://a\",7]}")),
+            400,
+            "INVALID_ARGUMENT",
+            "attachment_urls[1]: must be a text",
+        ),
+        (
+            "POST",
+            "/tickets",
+            Some((
+                json_type,
+                "{\"subject\":\"s\",\"message\":\"m\",\"attachment_urls\":[\"file:///etc/passwd\"]}",
+            )),
+            422,
+            "VALIDATION_FAILED",
+            "attachment_urls[0]: must match",
+        ),
+        ("GET", "/vps/abc", None, 400, "INVALID_ARGUMENT", "vps_id: must be a whole number"),
+        ("GET", "/vps/0", None, 422, "VALIDATION_FAILED", "vps_id: must be greater than 0"),
+        ("GET", "/vps/%ff", None, 400, "INVALID_ARGUMENT", "path"),
+        ("GET", "/vps?view=huge", None, 400, "INVALID_ARGUMENT", "view: must be one of BASIC, FULL"),
+        ("GET", "/vps?veiw=full", None, 400, "INVALID_ARGUMENT", "did you mean view?"),
+        ("GET", "/tickets?page=1&page=2", None, 400, "INVALID_ARGUMENT", "page: is given twice"),
+        ("GET", "/wallet?verbose=1", None, 400, "INVALID_ARGUMENT", "verbose"),
+    ];
+    for (method, path, body, status, reason, words) in cases {
+        let body = body.map(|(kind, text)| (kind, text.as_bytes().to_vec()));
+        let answer = gateway.send(method, path, body, &[]).await;
+        assert_problem(&answer, status, reason);
+        let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains(words), "{method} {path}: {detail}");
+        if status == 405 {
+            assert_eq!(answer.header("allow"), words);
+        }
+    }
+    assert_eq!(gateway.seen().await.len(), 0, "nothing wrong was sent on");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_said_at_once() {
+    let gateway = Gateway::sandbox();
+    let body = json!({"planid": 26, "hostname": "-x", "os": 7, "billing_cycle": ""});
+    let answer = gateway.post("/vps", body).await;
+    assert_problem(&answer, 400, "INVALID_ARGUMENT");
+    let named: Vec<String> = answer.json()["violations"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|v| v["field"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    for field in ["planid", "plan_id", "hostname", "os", "password", "billing_cycle"] {
+        assert!(named.iter().any(|name| name == field), "{field} in {named:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_in_size_depth_and_time() {
+    let gateway = Gateway::sandbox_with(&[
+        ("GIZAD_LIMITS_BODY_TIMEOUT", "300ms"),
+        ("GIZAD_LIMITS_HEAD_TIMEOUT", "300ms"),
+    ]);
+    let long = format!("{{\"subject\":\"{}\"}}", "x".repeat(65_536));
+    assert_problem(
+        &gateway.send("POST", "/tickets", Some(("application/json", long.into_bytes())), &[]).await,
+        413,
+        "BODY_TOO_LARGE",
+    );
+    let deep = format!("{{\"hostname\":\"x\",\"extra\":{}1{}}}", "{\"a\":".repeat(40), "}".repeat(40));
+    let answer = gateway.send("PATCH", "/vps/1", Some(("application/json", deep.into_bytes())), &[]).await;
+    assert_problem(&answer, 400, "MALFORMED_BODY");
+    assert!(answer.text.contains("deeper"), "{}", answer.text);
+
+    // Raw sockets, for what no client sends.
+    let talk = |bytes: &[u8]| {
+        let mut socket = TcpStream::connect(gateway.api.trim_start_matches("http://")).expect("a connection");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        socket.write_all(bytes).expect("written");
+        let mut text = Vec::new();
+        let _reset = socket.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    let head = "POST /vps HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let slow = talk(format!("{head}content-length: 10\r\n\r\n{{").as_bytes());
+    assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("BODY_TOO_SLOW"), "{slow}");
+    let chunked =
+        format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n", 70_000, "x".repeat(70_000));
+    assert!(talk(chunked.as_bytes()).starts_with("HTTP/1.1 413"));
+    // A head that never ends is closed.
+    assert!(!talk(b"GET /wallet HTTP/1.1\r\nhost: a\r\n").contains("200 OK"));
+}
+
+#[tokio::test]
+async fn an_empty_body_needs_no_label_and_numbers_may_be_text() {
+    let gateway = Gateway::sandbox();
+    for (kind, body) in [
+        ("application/json", ""),
+        ("application/json", "{}"),
+        ("application/json; charset=utf-8", " {} "),
+        ("text/plain", ""),
+    ] {
+        let answer = gateway.send("POST", "/vps/1/start", Some((kind, body.as_bytes().to_vec())), &[]).await;
+        assert_eq!(answer.status, 200, "{kind} {body:?}: {}", answer.text);
+    }
+    for amount in ["500000", "\"500000\"", "500000.0", "5e5"] {
+        let body = format!("{{\"amount_vnd\":{amount}}}");
+        let answer = gateway
+            .send("POST", "/wallet/deposits", Some(("application/json", body.into_bytes())), &[])
+            .await;
+        assert_eq!((answer.status, &answer.json()["amount_vnd"]), (201, &json!(500_000)), "{amount}");
+    }
+    for view in ["full", "FULL", "Full"] {
+        assert_eq!(gateway.get(&format!("/vps?view={view}")).await.json()["vps"][0]["node"], "hcm-node-03");
+    }
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_name_in_answer_and_log() {
+    let gateway = Gateway::sandbox();
+    let answer = gateway.send("GET", "/wallet", None, &[("x-request-id", "my-call.7")]).await;
+    assert_eq!(answer.header("x-request-id"), "my-call.7");
+    let line: Value = serde_json::from_str(&gateway.logged("my-call.7").await).expect("JSON");
+    assert_eq!(
+        (&line["operation"], &line["outcome"], &line["rule"], &line["face"]),
+        (&json!("WalletService.GetWallet"), &json!("OK"), &json!("success_flag"), &json!("rest"))
+    );
+    // One that could break a log is not taken.
+    let answer = gateway.send("GET", "/nope", None, &[("x-request-id", "a b\"c")]).await;
+    assert_eq!(answer.header("x-request-id").len(), 32);
+    gateway.logged(answer.header("x-request-id")).await;
+}
+
+#[tokio::test]
+async fn secrets_are_not_stored_by_anybody() {
+    let gateway = Gateway::sandbox();
+    for (method, path) in
+        [("POST", "/vps/1/vnc"), ("GET", "/hosting/3/login"), ("GET", "/wallet"), ("GET", "/vps")]
+    {
+        assert_eq!(gateway.rest(method, path, None).await.header("cache-control"), "no-store", "{path}");
+    }
+}
+
+/// What a key asks for cannot be promised yet, and a promise that is silently not kept buys twice.
+#[tokio::test]
+async fn an_idempotency_key_is_refused_and_not_ignored() {
+    let gateway = Gateway::sandbox();
+    let body = Some(("application/json", order().to_string().into_bytes()));
+    let answer = gateway.send("POST", "/vps", body, &[("idempotency-key", "k1")]).await;
+    assert_problem(&answer, 501, "IDEMPOTENCY_KEY_UNSUPPORTED");
+    assert_eq!(gateway.executions().await, 0);
+    let read = gateway.send("GET", "/wallet", None, &[("idempotency-key", "k1")]).await;
+    assert_eq!(read.status, 200, "a read needs no promise");
+}
+
+#[tokio::test]
+async fn health_is_on_its_own_listener_and_does_not_ask_the_provider() {
+    let gateway = Gateway::towards("http://127.0.0.1:9/api", &[]);
+    for path in ["/livez", "/readyz", "/startupz"] {
+        let status =
+            gateway.http.get(format!("{}{path}", gateway.admin)).send().await.expect("an answer").status();
+        assert_eq!(status, 200, "{path}");
+    }
+    let elsewhere = gateway.http.get(format!("{}/wallet", gateway.admin)).send().await.expect("an answer");
+    assert_eq!(elsewhere.status(), 404);
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_finishes_what_runs_and_ends_with_zero() {
+    let mut gateway = Gateway::sandbox();
+    gateway.order(json!({"kind": "delay", "ms": 600})).await;
+    let url = format!("{}/vps", gateway.api);
+    let client = gateway.http.clone();
+    let running = tokio::spawn(async move {
+        let request = client.post(url).header("content-type", "application/json").body(order().to_string());
+        request.send().await.map(|response| response.status().as_u16())
+    });
+    while gateway.seen().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gateway.signal("TERM");
+    gateway.logged("stopping").await;
+    let ready = gateway.http.get(format!("{}/readyz", gateway.admin)).send().await.expect("an answer");
+    assert_eq!(ready.status(), 503, "no new work is wanted");
+    assert_eq!(running.await.expect("no panic").expect("answered"), 201);
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_purchase_goes_on_when_its_caller_hangs_up() {
+    let mut gateway = Gateway::sandbox();
+    gateway.order(json!({"kind": "delay", "ms": 400})).await;
+    let impatient =
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(100)).build().expect("a client");
+    let request = impatient.post(format!("{}/vps", gateway.api)).header("content-type", "application/json");
+    assert!(request.body(order().to_string()).send().await.is_err());
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    let line = gateway.logged("\"operation\":\"VpsService.CreateVps\"").await;
+    assert!(line.contains("\"outcome\":\"OK\""), "{line}");
+}

@@ -1,1 +1,254 @@
-//! todo
+//! A provider that is away, slow, lying or pointing elsewhere: one clear error in bounded time, nothing sent twice.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use gizad::contract::Effect;
+use serde_json::json;
+
+use super::operations::{Row, rows};
+use super::rig::{Gateway, PATIENCE, operation};
+
+fn rows_of(repeatable: bool) -> Vec<Row> {
+    let fits = |row: &Row| {
+        operation(row.operation).effect.is_repeatable() == repeatable && row.path != "/actions/vps_rdns"
+    };
+    rows().into_iter().filter(fits).collect()
+}
+
+#[tokio::test]
+async fn what_must_not_run_twice_is_sent_once_whatever_happens() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_UPSTREAM_TIMEOUT", "300ms")]);
+    for kind in [
+        "close_before",
+        "close_after",
+        "truncate",
+        "error500",
+        "html",
+        "wrong_shape",
+        "stall",
+        "rate_limited",
+    ] {
+        for row in rows_of(false) {
+            gateway.control("POST", "/reset", json!({})).await;
+            gateway.order(json!({"kind": kind})).await;
+            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+            let what = format!("{kind}, {}: {}", row.operation, answer.text);
+            assert_eq!((answer.status, answer.reason().as_str()), (409, "OUTCOME_UNKNOWN"), "{what}");
+            assert_eq!(answer.json()["sent"], "maybe", "{what}");
+            assert_eq!(gateway.seen().await.len(), 1, "{what}");
+            assert!(gateway.executions().await <= 1, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_execution_is_an_unknown_outcome_too() {
+    let gateway = Gateway::sandbox();
+    gateway.order(json!({"kind": "execute_late", "ms": 200})).await;
+    let row = rows_of(false).into_iter().find(|row| row.operation == "VpsService.CreateVps").expect("a row");
+    let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+    assert_eq!(answer.reason(), "OUTCOME_UNKNOWN");
+    let begun = Instant::now();
+    while gateway.executions().await == 0 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_fails_with_one_clear_error() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_UPSTREAM_TIMEOUT", "300ms")]);
+    for (kind, status, reason) in [
+        ("close_before", 502, "UPSTREAM_FAILED"),
+        ("truncate", 502, "UPSTREAM_FAILED"),
+        ("error500", 502, "UPSTREAM_FAILED"),
+        ("html", 503, "UPSTREAM_MAINTENANCE"),
+        ("wrong_shape", 502, "UPSTREAM_SHAPE_UNKNOWN"),
+        ("stall", 504, "UPSTREAM_TIMEOUT"),
+        ("rate_limited", 429, "UPSTREAM_RATE_LIMITED"),
+    ] {
+        for row in rows_of(true) {
+            gateway.control("POST", "/reset", json!({})).await;
+            gateway.order(json!({"kind": kind})).await;
+            let begun = Instant::now();
+            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+            assert_eq!(
+                (answer.status, answer.reason().as_str()),
+                (status, reason),
+                "{kind}, {}: {}",
+                row.operation,
+                answer.text
+            );
+            assert!(begun.elapsed() < PATIENCE, "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_proves_that_nothing_was_sent() {
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let gateway = Gateway::towards(&format!("http://127.0.0.1:{port}/api"), &[]);
+    for row in rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
+        let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (503, "UPSTREAM_UNREACHABLE"),
+            "{}: {}",
+            row.operation,
+            answer.text
+        );
+        assert_eq!(answer.json()["sent"], "never", "{}", row.operation);
+    }
+}
+
+/// A provider that answers every connection with the same bytes and keeps all it received.
+pub struct Raw {
+    pub url: String,
+    pub received: Arc<Mutex<Vec<u8>>>,
+    pub connections: Arc<AtomicUsize>,
+}
+
+impl Raw {
+    pub fn answering(bytes: Vec<u8>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/api", listener.local_addr().expect("an address"));
+        let (received, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let (kept, counted) = (received.clone(), connections.clone());
+        std::thread::spawn(move || {
+            for mut socket in listener.incoming().map_while(Result::ok) {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (kept, bytes) = (kept.clone(), bytes.clone());
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 16_384];
+                    let length = socket.read(&mut buffer).unwrap_or(0);
+                    kept.lock().unwrap().extend_from_slice(&buffer[..length]);
+                    let _gone = socket.write_all(&bytes);
+                });
+            }
+        });
+        Self { url, received, connections }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received.lock().unwrap()).into_owned()
+    }
+}
+
+/// RFC 9110 would have 307 and 308 repeat the body, which holds the key.
+#[tokio::test]
+async fn a_redirect_is_never_followed_and_leaks_nothing() {
+    for status in [301, 302, 303, 307, 308] {
+        let trap =
+            Raw::answering(b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"success\":true}".to_vec());
+        let answer = format!(
+            "HTTP/1.1 {status} Moved\r\nlocation: {}?stolen=1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            trap.url
+        );
+        let provider = Raw::answering(answer.into_bytes());
+        let gateway = Gateway::towards(&provider.url, &[]);
+        for row in rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
+            let effect = operation(row.operation).effect;
+            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+            let expected = if effect.is_repeatable() { "UPSTREAM_REDIRECTED" } else { "OUTCOME_UNKNOWN" };
+            assert_eq!(answer.reason(), expected, "{status}, {}: {}", row.operation, answer.text);
+            assert!(!answer.text.contains("canary") && !answer.text.contains("stolen"), "{}", answer.text);
+        }
+        assert_eq!(trap.connections.load(Ordering::SeqCst), 0, "{status}: nobody went there");
+        assert_eq!(trap.text(), "");
+        assert!(provider.text().contains("SECRET-canary-42"), "the provider itself got it");
+    }
+}
+
+#[tokio::test]
+async fn the_catalog_is_read_without_credentials() {
+    let gateway = Gateway::sandbox();
+    for row in rows().iter().filter(|row| operation(row.operation).effect == Effect::Public) {
+        assert_eq!(gateway.rest(row.method, row.path, None).await.status, 200);
+    }
+    let wire = gateway.control("GET", "/wire", json!({})).await.to_string();
+    assert!(wire.contains("GET /api?action=list_plans HTTP/1.1"), "{wire}");
+    for canary in ["sandbox-secret", "identifier", "secret", "authorization"] {
+        assert!(!wire.to_lowercase().contains(canary), "{canary} in {wire}");
+    }
+}
+
+#[tokio::test]
+async fn the_installation_names_itself_when_told_to() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_UPSTREAM_FRONTEND_SOURCE", "app.example.vn")]);
+    gateway.get("/wallet").await;
+    gateway.get("/catalog/vps-plans").await;
+    let seen = gateway.seen().await;
+    assert_eq!(
+        seen[0],
+        r#"{"action":"balance","identifier":"sandbox","secret":"sandbox-secret","frontend_source":"app.example.vn"}"#
+    );
+    assert_eq!(seen[1], "/api?action=list_plans&frontend_source=app.example.vn");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let megabytes = "x".repeat(3 * 1024 * 1024);
+    let gateway = Gateway::sandbox();
+    for (path, reason) in [("/wallet", "UPSTREAM_FAILED"), ("/vps/1/reboot", "OUTCOME_UNKNOWN")] {
+        gateway
+            .order(json!({"kind": "answer", "body": format!("{{\"success\":true,\"pad\":\"{megabytes}\"}}")}))
+            .await;
+        let method = if path == "/wallet" { "GET" } else { "POST" };
+        let answer = gateway.rest(method, path, None).await;
+        assert_eq!(
+            (answer.reason().as_str(), &answer.json()["upstream_rule"]),
+            (reason, &json!("answer_too_long")),
+            "{}",
+            answer.text
+        );
+    }
+}
+
+/// Each call of what must not run twice has a connection of its own; the others share.
+#[tokio::test]
+async fn the_lanes_are_two() {
+    let gateway = Gateway::sandbox();
+    for _ in 0..5 {
+        gateway.get("/wallet").await;
+    }
+    let connections =
+        async || gateway.control("GET", "/wire", json!({})).await.as_array().expect("a list").len();
+    assert_eq!(connections().await, 1, "reads share a connection");
+    for _ in 0..5 {
+        gateway.rest("POST", "/vps/1/reboot", None).await;
+    }
+    assert_eq!(connections().await, 6, "each reboot had its own");
+}
+
+/// T15: a provider that stops half-way through its answer, at every byte of it.
+#[tokio::test]
+async fn an_answer_cut_at_any_byte_is_never_a_success() {
+    let whole = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 44\r\n\r\n{\"success\":true,\"order_id\":1,\"invoice_id\":2}";
+    let order =
+        json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "o", "billing_cycle": "monthly"});
+    for cut in 0..=whole.len() {
+        let provider = Raw::answering(whole.as_bytes()[..cut].to_vec());
+        let gateway = shared_towards(&provider.url);
+        let answer = gateway.post("/vps", order.clone()).await;
+        if cut == whole.len() {
+            assert_eq!(answer.status, 201, "{}", answer.text);
+        } else {
+            assert_eq!(
+                (answer.status, answer.reason().as_str()),
+                (409, "OUTCOME_UNKNOWN"),
+                "cut at {cut}: {}",
+                answer.text
+            );
+        }
+        assert_eq!(provider.connections.load(Ordering::SeqCst), 1, "cut at {cut}: sent once");
+    }
+}
+
+fn shared_towards(url: &str) -> Gateway {
+    Gateway::towards(url, &[])
+}

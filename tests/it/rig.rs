@@ -88,14 +88,16 @@ impl Gateway {
         let kept = log.clone();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                let ready = serde_json::from_str::<Value>(&line).ok().filter(|line| line["message"] == "ready");
+                let ready =
+                    serde_json::from_str::<Value>(&line).ok().filter(|line| line["message"] == "ready");
                 kept.lock().unwrap().push(line);
                 if let Some(line) = ready {
                     let _nobody = said.send(line);
                 }
             }
         });
-        let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("not ready: {:?}", log.lock().unwrap()));
+        let ready =
+            heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("not ready: {:?}", log.lock().unwrap()));
         let at = |name: &str| ready[name].as_str().map(|address| format!("http://{address}"));
         Self {
             child,

@@ -1,1 +1,186 @@
-//! todo
+//! Settings: every mistake at once, each with its path; nothing ignored; secrets masked.
+
+use std::process::{Command, Output};
+
+fn gizad(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gizad"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .expect("it runs")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A file of settings, gone with the test.
+struct File(std::path::PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gizad-{name}-{}.toml", std::process::id()));
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn all_mistakes_come_at_once_each_with_its_path() {
+    let file = File::new(
+        "wrong",
+        r#"
+        [listen]
+        api = "localhost"
+        amdin = "127.0.0.1:1"
+        [upstream]
+        url = "http://api.example.vn/api"
+        timeout = "soon"
+        [upstream.words]
+        NO_SUCH_REASON = ["x"]
+        [actions]
+        create_vps = "spend"
+        vps_rdns = "harmless"
+        [limits]
+        body_bytes = 1
+        [log]
+        level = "loud"
+        "#,
+    );
+    let output = gizad(
+        &["serve", "--config", file.path()],
+        &[("GIZAD_LISTEN_ADMIN", "nowhere"), ("GIZAD_UPSTREM_URL", "x")],
+    );
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    for expected in [
+        "listen.api: expected an address and a port",
+        "listen.amdin: there is no such setting; did you mean listen.admin?",
+        "listen.admin: expected an address and a port, such as 127.0.0.1:7070 or [::1]:7070 (\"nowhere\", from GIZAD_LISTEN_ADMIN)",
+        "GIZAD_UPSTREM_URL: this variable is no setting; did you mean GIZAD_UPSTREAM_URL?",
+        "upstream.url: expected https; http would send the key in the clear to api.example.vn",
+        "upstream.timeout: expected a duration",
+        "upstream.words.NO_SUCH_REASON: expected a reason",
+        "actions.create_vps: expected an action without an operation of its own",
+        "actions.vps_rdns: expected one of read, secret, converge, once, spend",
+        "limits.body_bytes: expected a whole number",
+        "log.level: expected a level",
+        "credentials.identifier: expected",
+        "credentials.secret: expected",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
+
+#[test]
+fn the_secret_is_refused_on_the_command_line() {
+    let output = gizad(&["serve", "--secret", "hunter2-canary"], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        said(&output).contains("GIZAD_CREDENTIALS_SECRET") && !said(&output).contains("canary"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(gizad(&["serve", "--no-such-flag"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn a_file_with_a_syntax_error_is_named_without_its_contents() {
+    let file = File::new("syntax", "[credentials]\nidentifier = \"x\"\nsecret = \"canary-in-a-line\n");
+    let output = gizad(&["check", "--config", file.path()], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(said(&output).contains("line 3") && !said(&output).contains("canary"), "{}", said(&output));
+    let missing = gizad(&["check", "--config", "/no/such/file"], &[]);
+    assert!(
+        said(&missing).contains("/no/such/file: the file of --config cannot be read"),
+        "{}",
+        said(&missing)
+    );
+}
+
+#[test]
+fn check_shows_what_is_used_and_where_it_comes_from_with_the_secret_masked() {
+    let file = File::new("check", "[upstream]\ntimeout = \"9s\"\n[actions]\nvps_rdns = \"converge\"\n");
+    let environment = [
+        ("GIZAD_CREDENTIALS_IDENTIFIER", "id-1"),
+        ("GIZAD_CREDENTIALS_SECRET", "canary-77"),
+        ("GIZAD_LISTEN_API", "127.0.0.1:1234"),
+    ];
+    let output = gizad(&["check", "--config", file.path()], &environment);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!text.contains("canary") && !said(&output).contains("canary"), "{text}");
+    for line in [
+        "api = \"127.0.0.1:1234\"  # from GIZAD_LISTEN_API".to_owned(),
+        format!("timeout = \"9s\"  # from {}", file.path()),
+        "secret = \"[masked]\"  # from GIZAD_CREDENTIALS_SECRET".to_owned(),
+        "connect_timeout = \"5s\"".to_owned(),
+        "vps_rdns = \"converge\"".to_owned(),
+    ] {
+        assert!(text.lines().any(|shown| shown.starts_with(&line)), "{line:?} in {text}");
+    }
+    // What it prints is a file of settings again.
+    let again = File::new("again", &text.replace("[masked]", "x"));
+    assert_eq!(gizad(&["check", "--config", again.path()], &[]).status.code(), Some(0));
+}
+
+#[test]
+fn the_secret_may_come_from_a_file_but_not_from_two_places() {
+    let secret = File::new("secret", "canary-88\n");
+    let identifier = ("GIZAD_CREDENTIALS_IDENTIFIER", "id");
+    let from_file = ("GIZAD_CREDENTIALS_SECRET_FILE", secret.path());
+    assert_eq!(gizad(&["check"], &[identifier, from_file]).status.code(), Some(0));
+    let both = gizad(&["check"], &[identifier, from_file, ("GIZAD_CREDENTIALS_SECRET", "canary-99")]);
+    assert_eq!(both.status.code(), Some(64));
+    assert!(said(&both).contains("not both") && !said(&both).contains("canary"), "{}", said(&both));
+    let gone = gizad(&["check"], &[identifier, ("GIZAD_CREDENTIALS_SECRET_FILE", "/no/such/secret")]);
+    assert!(
+        said(&gone).contains("credentials.secret_file: expected a file that can be read"),
+        "{}",
+        said(&gone)
+    );
+}
+
+#[test]
+fn only_loopback_is_served_with_real_credentials() {
+    let real = [
+        ("GIZAD_CREDENTIALS_IDENTIFIER", "id"),
+        ("GIZAD_CREDENTIALS_SECRET", "s"),
+        ("GIZAD_LISTEN_API", "0.0.0.0:7070"),
+    ];
+    let output = gizad(&["check"], &real);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(said(&output).contains("listen.api: expected a loopback address"), "{}", said(&output));
+    assert_eq!(gizad(&["check", "--sandbox"], &real[2..]).status.code(), Some(0));
+}
+
+/// Kubernetes sets such variables in every pod beside a Service that is called gizad.
+#[test]
+fn the_variables_of_a_kubernetes_service_are_no_mistake() {
+    let service = [
+        ("GIZAD_SERVICE_HOST", "10.0.0.1"),
+        ("GIZAD_SERVICE_PORT", "7070"),
+        ("GIZAD_PORT", "tcp://10.0.0.1:7070"),
+        ("GIZAD_PORT_7070_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert_eq!(gizad(&["check", "--sandbox"], &service).status.code(), Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_an_error_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = gizad(&["serve", "--sandbox", "--listen", &address, "--admin-listen", "127.0.0.1:0"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains(&format!("cannot listen on {address}")), "{}", said(&output));
+}

@@ -1,1 +1,71 @@
-//! todo
+//! What is generated is committed and compared: the table of operations, and one file for each reason of a fault.
+//! `UPDATE=1 tests/run` writes them anew.
+
+use std::fs;
+use std::path::Path;
+
+use gizad::edge::columns;
+use gizad::fault::Reason;
+
+use super::rig::contract;
+
+fn assert_golden(path: &str, actual: &str) {
+    let path = Path::new("tests/golden").join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("created");
+        fs::write(&path, actual).expect("written");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == actual, "{} differs; UPDATE=1 tests/run writes it anew:\n{actual}", path.display());
+}
+
+#[test]
+fn the_table_of_operations() {
+    assert_golden("operations.txt", &contract().table());
+}
+
+#[test]
+fn gizad_routes_prints_it() {
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_gizad")).arg("routes").output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), contract().table());
+}
+
+#[test]
+fn what_each_reason_means() {
+    for reason in Reason::ALL {
+        let row = columns(*reason);
+        let text = format!(
+            "{}\nHTTP {}\ngRPC {:?}\n{}\n{}\n",
+            reason.as_str(),
+            row.http.as_u16(),
+            row.grpc,
+            row.title,
+            row.advice
+        );
+        assert_golden(&format!("faults/{}.txt", reason.as_str()), &text);
+    }
+    let files = fs::read_dir("tests/golden/faults").expect("a folder").count();
+    assert_eq!(files, Reason::ALL.len(), "a file for a reason that is gone");
+}
+
+/// The actions of the guide, each reached by an operation.
+#[test]
+fn all_38_actions_are_there() {
+    let mut actions: Vec<&str> = contract().actions().collect();
+    actions.sort_unstable();
+    actions.dedup();
+    assert_eq!(actions.len(), 38, "{actions:?}");
+}
+
+/// What is a credential is marked, so that nothing that prints fields can show it.
+#[test]
+fn credentials_are_marked_in_the_contract() {
+    for operation in contract().operations() {
+        for field in operation.input.fields.iter().chain(&operation.output.fields) {
+            if field.name.contains("password") || field.name == "items" {
+                assert!(field.redacted, "{}.{}", operation.name, field.name);
+            }
+        }
+    }
+}
