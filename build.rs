@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(false).open_files(files)?;
     // The encoded set, and not the decoded one, keeps the values of custom options.
     let set = lean(&compiler.encode_file_descriptor_set())?;
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("contract.bin"), set)?;
+    #[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script in the environment")]
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("contract.bin"), set)?;
     Ok(())
 }
 

@@ -67,7 +67,7 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     };
     let tasks = TaskTracker::new();
     let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(settings.policy, tasks.clone(), upstream);
+    let gate = policy::stack(&settings.policy, &tasks, upstream);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 
@@ -79,7 +79,7 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
     let admin =
-        admin.run(move |request| admin::answer(*seen.borrow(), request), gone(states), settings.grace);
+        admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states), settings.grace);
 
     tracing::info!(
         api = %api_address,

@@ -25,7 +25,11 @@ pub struct Options {
 
 /// The stack around the provider. A call passes the layers from the first to the last, its answer from the last
 /// to the first: the order is the meaning.
-pub fn stack<S>(options: Options, tasks: TaskTracker, upstream: S) -> BoxCloneSyncService<Call, Reply, Fault>
+pub fn stack<S>(
+    options: &Options,
+    tasks: &TaskTracker,
+    upstream: S,
+) -> BoxCloneSyncService<Call, Reply, Fault>
 where
     S: Service<Call, Response = Reply, Error = Fault> + Clone + Send + Sync + 'static,
     S::Future: Send,

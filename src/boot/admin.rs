@@ -18,7 +18,7 @@ pub(super) enum State {
 }
 
 /// `/livez`, `/readyz` and `/startupz`; anything else is not here.
-pub(super) fn answer(state: State, request: Request<Incoming>) -> std::future::Ready<Response<Body>> {
+pub(super) fn answer(state: State, request: &Request<Incoming>) -> std::future::Ready<Response<Body>> {
     let known = matches!(request.uri().path(), "/livez" | "/readyz" | "/startupz");
     let asks = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, text) = match (request.uri().path(), state) {

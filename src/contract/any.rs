@@ -58,11 +58,8 @@ fn to_value(json: &Json) -> Value {
 
 /// The double that is this number and prints as it, if there is one.
 fn exact(number: &Number) -> Option<f64> {
-    let text = number.to_string();
-    let double: f64 = text.parse().ok()?;
-    let whole = double.fract() == 0.0 && double.abs() <= EXACT;
-    (whole && double.to_string() == text || double.is_finite() && plain(double).to_string() == text)
-        .then_some(double)
+    let double: f64 = number.to_string().parse().ok()?;
+    (plain(double) == Json::Number(number.clone())).then_some(double)
 }
 
 fn from_struct(held: Struct) -> Map<String, Json> {

@@ -59,7 +59,7 @@ fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
     // A wrapper with nothing in it says nothing.
     rest.retain(|_, json| !json.is_null());
     said(success, &operation.output, &mut rest);
-    keep(&operation.output, &mut message, rest);
+    keep(&operation.output, &mut message, &rest);
     Ok(message)
 }
 
@@ -95,11 +95,11 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
     let found =
         operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
     let proven = success.explicit || has(&answer.minimum) || has(&answer.proof);
-    if !proven && !(may_guess && found) {
-        return Err(Unfit::Minimum("no_success_signal"));
+    if proven || (may_guess && found) {
+        keep(&operation.output, &mut message, &kept);
+        return Ok(message);
     }
-    keep(&operation.output, &mut message, kept);
-    Ok(message)
+    Err(Unfit::Minimum("no_success_signal"))
 }
 
 /// Takes out the words that the response has a field for, unless they were shortened on the way.
@@ -123,7 +123,7 @@ fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
     let mut message = DynamicMessage::new(output.descriptor.clone());
     message.set_field(&field.descriptor, Value::List(items.into_iter().map(Value::Message).collect()));
     let rest = object::read(output, &mut message, &listed.beside);
-    keep(output, &mut message, rest);
+    keep(output, &mut message, &rest);
     Ok(message)
 }
 
@@ -173,11 +173,11 @@ fn has_any(plan: &Message, message: &DynamicMessage, names: &[String]) -> bool {
 }
 
 /// Puts what has no field of its own where it is kept.
-fn keep(plan: &Message, message: &mut DynamicMessage, rest: Map<String, Json>) {
+fn keep(plan: &Message, message: &mut DynamicMessage, rest: &Map<String, Json>) {
     if let Some(extra) = plan.extra().filter(|_| !rest.is_empty())
         && let Some(descriptor) = extra.descriptor.kind().as_message()
     {
-        message.set_field(&extra.descriptor, Value::Message(any::structure(descriptor, &rest)));
+        message.set_field(&extra.descriptor, Value::Message(any::structure(descriptor, rest)));
     }
 }
 

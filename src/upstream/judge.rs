@@ -6,6 +6,8 @@
 
 mod message;
 mod pages;
+#[cfg(test)]
+mod properties;
 mod signals;
 
 use serde_json::Value as Json;

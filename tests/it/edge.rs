@@ -29,7 +29,9 @@ fn assert_problem(answer: &super::rig::Answer, status: u16, reason: &str) {
 async fn every_failure_is_a_problem_that_says_what_is_wrong_and_where() {
     let gateway = Gateway::sandbox();
     let json_type = "application/json";
-    let cases: Vec<(&str, &str, Option<(&str, &str)>, u16, &str, &str)> = vec![
+    type Case =
+        (&'static str, &'static str, Option<(&'static str, &'static str)>, u16, &'static str, &'static str);
+    let cases: Vec<Case> = vec![
         ("GET", "/nothing", None, 404, "ROUTE_NOT_FOUND", "no such path"),
         ("GET", "/walet", None, 404, "ROUTE_NOT_FOUND", "did you mean /wallet?"),
         ("GET", "/v1/walet", None, 404, "ROUTE_NOT_FOUND", "did you mean /wallet?"),

@@ -1,6 +1,16 @@
 //! The whole gateway over real sockets, against the stand-in for the provider, asserting both ends: what the
 //! caller got and what the provider saw.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test fails loudly, and reaches for clocks, files and tasks as it likes"
+)]
+
 mod answers;
 mod edge;
 mod grpc;

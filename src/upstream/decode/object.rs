@@ -56,7 +56,7 @@ pub(super) fn item(plan: &Message, key: Option<&str>, json: &Json) -> DynamicMes
             }
         }
     };
-    super::keep(plan, &mut message, rest);
+    super::keep(plan, &mut message, &rest);
     let keyed = plan.fields.iter().find(|field| field.list_key);
     if let (Some(key), Some(field)) = (key, keyed)
         && !message.has_field(&field.descriptor)

@@ -43,7 +43,7 @@ const SUCCESS: [&str; 6] = ["success", "successful", "succeeded", "ok", "true", 
 /// Numbers of success in a code.
 const SUCCESS_CODES: [i64; 6] = [0, 1, 100, 200, 201, 1000];
 /// Codes from here on are identifiers and not codes.
-const CODE_LIMIT: i64 = 10_000;
+const CODE_LIMIT: u64 = 10_000;
 
 /// What the envelope says.
 #[derive(Debug, Default)]
@@ -68,21 +68,9 @@ impl Signals {
             let name = fold(name);
             match name.as_str() {
                 name if FLAGS.contains(&name) => signals.flag(json),
-                name if STATUSES.contains(&name) => {
-                    if !is_state(operation, name, json) {
-                        signals.status(json);
-                    }
-                }
-                name if ERRORS.contains(&name) => {
-                    if is_something(json) {
-                        signals.refuse("error_present");
-                    }
-                }
-                name if CODES.contains(&name) => {
-                    if !is_read_as_text(operation, name) {
-                        signals.code(json);
-                    }
-                }
+                name if STATUSES.contains(&name) && !is_state(operation, name, json) => signals.status(json),
+                name if ERRORS.contains(&name) && is_something(json) => signals.refuse("error_present"),
+                name if CODES.contains(&name) && !is_read_as_text(operation, name) => signals.code(json),
                 "done" => {
                     if is_something(json) {
                         signals.succeed("done", true);
@@ -170,7 +158,7 @@ impl Signals {
     fn code(&mut self, json: &Json) {
         match value::integer(json) {
             Some(code) if SUCCESS_CODES.contains(&code) => self.succeed("code_success", false),
-            Some(code) if code.abs() < CODE_LIMIT => self.refuse("code_failure"),
+            Some(code) if code.unsigned_abs() < CODE_LIMIT => self.refuse("code_failure"),
             Some(_) => {}
             None => {
                 let word = scalar(json);
