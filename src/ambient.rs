@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     // Used for names, never for secrets of the gateway; a name that repeats is better than no answer.
-    let _best_effort = getrandom::fill(&mut bytes);
+    let _best_effort = getrandom::getrandom(&mut bytes);
     bytes
 }
 

@@ -1,4 +1,72 @@
-//! gizad
+//! `gizad` stands between a company's own programs and the GizaData hosting API. It holds the account's API key and
+//! turns the provider's one endpoint (`POST /api {"action": …, "identifier": …, "secret": …}`) into typed REST and
+//! gRPC.
+//!
+//! This is the map. It has no logic.
+//!
+//! ```text
+//!           proto/                                              deploy/gizad.toml
+//!   what is true of an operation                             what this operator wants
+//!             │                                                      │
+//!             ▼                                                      ▼
+//!       ┌───────────┐                                          ┌───────────┐
+//!       │ contract  │  the rows; read by every room            │ settings  │──► boot: assembles,
+//!       └───────────┘                                          └───────────┘    runs, drains
+//!
+//!             ┌──────────┐  Call   ┌──────────┐  Call   ┌──────────┐  {"action": …}
+//!  caller ───►│   edge   │────────►│  policy  │────────►│ upstream │───────────────► provider
+//!         ◄───│          │◄────────│          │◄────────│          │◄───────────────  (or sandbox)
+//!             └──────────┘  Reply  └──────────┘  Reply  └──────────┘   whatever it says
+//!               rest grpc  | Fault   detach      | Fault  encode
+//!               problem              log                  credentials (added last)
+//!               knows bytes,         actions              lanes  know: was it sent?
+//!               decides nothing                           judge  knows: did it work?
+//!                                                         decode
+//! ```
+//!
+//! # The rooms
+//!
+//! | room | what it is for | what is absent |
+//! | --- | --- | --- |
+//! | [`contract`] | the operations, read from `proto/` and resolved into rows | an HTTP server, a provider's spelling, a setting |
+//! | [`call`] | what travels: a call, a reply | bytes, a status code |
+//! | [`fault`] | why a call did not succeed, and whether it was sent | a status code |
+//! | [`edge`] | bytes ⇄ calls, for REST and gRPC | a policy, a provider, a decision |
+//! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
+//! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
+//! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
+//! | [`telemetry`] | the log | what is logged |
+//! | [`sandbox`] | a provider on a real socket | the gateway |
+//! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
+//! | [`ambient`] | the door to clock and randomness | everything else |
+//!
+//! `tests/shape.rs` reads every `use crate::…` and holds these arrows.
+//!
+//! # Invariants
+//!
+//! - **The contract is a table.** An operation is declared once, in `proto/`. REST, gRPC, the provider's body, the
+//!   effects and `gizad routes` are readings of it. Adding an operation touches no line of `src/`.
+//! - **A provider's spelling stands in `proto/`** (and in the sandbox, which is a provider). What `upstream` knows
+//!   beyond it are the habits of such APIs: how they say yes and no, how they write money and dates.
+//! - **A fault knows whether the provider may have acted.** Everything is [`fault::Sent::Maybe`] unless the opposite
+//!   is proven, and for what must not run twice a *maybe* is always `OUTCOME_UNKNOWN`, never an error that invites a
+//!   repeat.
+//! - **What must not run twice** goes over a connection of its own, whose bytes are counted, in a task that no caller
+//!   can cancel, and is sent once.
+//! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
+//! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
+//! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
+//!   whatever comes back.
+//!
+//! # Where this departs from the design it was built from
+//!
+//! - Requests are checked at the edge, not by a policy, so that unreadable fields and broken rules are reported
+//!   together; a [`call::Call`] is valid by construction.
+//! - JSON is read and written here and not by prost-reflect: every mistake of a body is found at once with its field,
+//!   and a field the provider did not mention is shown as null instead of left out.
+//! - There is no proxy setting: both lanes go straight to the provider.
+//! - `Idempotency-Key` is refused until purchases are recorded: a promise that is silently not kept buys twice.
+
 pub mod ambient;
 pub mod boot;
 pub mod call;
