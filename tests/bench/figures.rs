@@ -241,7 +241,7 @@ async fn bare_server(body: &Bytes) -> SocketAddr {
             let service = hyper::service::service_fn(move |_| {
                 let answer = Response::builder()
                     .header("content-type", "application/json")
-                    .body(Full::from(body.clone()));
+                    .body(Full::<Bytes>::from(body.clone()));
                 std::future::ready(Ok::<_, Infallible>(answer.expect("a response")))
             });
             tokio::spawn(

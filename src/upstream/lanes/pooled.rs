@@ -25,7 +25,7 @@ impl Lane {
             .no_proxy()
             .referer(false)
             .http1_only()
-            .pool_max_idle_per_host(32)
+            .pool_max_idle_per_host(256)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| error.to_string())?;
