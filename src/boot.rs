@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
@@ -74,12 +74,12 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let (state, states) = watch::channel(State::Ready);
     let answering = edge.clone();
     let api = Accept { listener: api, limits: settings.limits.clone() };
-    let api =
-        api.run(move |request| answering.clone().answer(request), leave(states.clone()), settings.grace);
+    let grace = settings.grace;
+    let api = api.run(move |request| answering.clone().answer(request), leave(states.clone()), grace);
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
     let admin =
-        admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states), settings.grace);
+        admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states.clone()), grace);
 
     tracing::info!(
         api = %api_address,
@@ -93,20 +93,28 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
         tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
         edge.set_serving(false).await;
         state.send_replace(State::Draining);
+        // The one bound of everything that follows.
+        tokio::select! {
+            () = sleep(grace) => tracing::error!("the time to finish ran out"),
+            name = stop.asked() => tracing::error!(signal = name, "asked to stop at once"),
+        }
     };
     let serving = async {
-        api.await;
-        tasks.close();
-        if timeout(settings.grace, tasks.wait()).await.is_err() {
-            tracing::error!(
-                calls = tasks.len(),
-                "calls that must not be cut off were cut off: their outcome is unknown"
-            );
-        }
-        state.send_replace(State::Gone);
+        let working = async {
+            api.await;
+            tasks.close();
+            tasks.wait().await;
+            state.send_replace(State::Gone);
+        };
+        tokio::join!(working, admin);
     };
-    tokio::join!(life, serving, admin);
-    tracing::info!("stopped");
+    tokio::select! {
+        () = serving => tracing::info!("stopped"),
+        () = life => {
+            let cut_off = tasks.len();
+            tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
+        }
+    }
     Ok(())
 }
 

@@ -32,6 +32,8 @@ pub struct Reply {
     pub message: DynamicMessage,
     /// The rule by which the provider's answer was judged a success.
     pub rule: &'static str,
+    /// Whether something stood around that answer that does not belong there, such as a warning of PHP.
+    pub noisy: bool,
 }
 
 /// The front end a call came through.

@@ -12,6 +12,7 @@ mod operation;
 mod options;
 mod route;
 mod rules;
+pub mod strict;
 mod table;
 
 use std::sync::OnceLock;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -24,9 +24,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::ambient;
-use crate::call::{Call, Reply, RequestId};
+use crate::call::{Call, Face, Reply, RequestId};
 use crate::contract::Contract;
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Limits};
 pub use columns::{Columns, columns};
@@ -81,7 +81,13 @@ impl Edge {
     pub async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         let id = named(request.headers());
         request.extensions_mut().insert(id.clone());
-        let mut response = if is_grpc(request.headers()) {
+        let (grpc, web) = (is_grpc(request.headers()), is_grpc_web(request.headers()));
+        let mut response = if grpc && !web && request.version() < Version::HTTP_2 {
+            let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
+            let fault = Fault::new(Reason::UnsupportedMediaType, detail);
+            log_refused(Face::Grpc.as_str(), &id, &fault);
+            problem::response(&fault, &id)
+        } else if grpc {
             infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
         } else {
             infallible(self.rest.oneshot(request).await)
@@ -116,6 +122,10 @@ fn named(headers: &HeaderMap) -> RequestId {
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn is_grpc_web(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"))
 }
 
 /// Logs a request that never became a call, with the fields a call is logged with.

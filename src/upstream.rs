@@ -92,31 +92,19 @@ impl Service<Call> for Upstream {
 impl Inner {
     async fn answer(&self, call: &Call) -> Result<Reply, Fault> {
         let outgoing = encode::encode(call)?;
-        let request = self.request(call.effect, outgoing);
-        // What must not run twice goes alone.
-        let sent = if call.effect.is_repeatable() {
-            self.lanes.send_shared(request).await
-        } else {
-            self.lanes.send_alone(request).await
+        let source = &self.options.frontend_source;
+        // Credentials are added last; the public catalog goes without, and what must not run twice goes alone.
+        let sent = match call.effect {
+            Effect::Public => self.lanes.send_shared(Request::Get(query(outgoing, source))).await,
+            Effect::Read | Effect::Secret | Effect::Converge => {
+                self.lanes.send_shared(Request::Post(self.credentials.seal(&outgoing, source))).await
+            }
+            Effect::Once | Effect::Spend => {
+                self.lanes.send_alone(self.credentials.seal(&outgoing, source)).await
+            }
         };
         let received = sent.map_err(|broken| broken_off(call.effect, &broken))?;
         self.understand(call, &received)
-    }
-
-    /// The request with credentials, added last; the public catalog goes without.
-    fn request(&self, effect: Effect, outgoing: Outgoing) -> Request {
-        let source = &self.options.frontend_source;
-        match effect {
-            Effect::Public => {
-                let mut pairs = vec![("action".to_owned(), outgoing.action)];
-                pairs.extend((!source.is_empty()).then(|| ("frontend_source".to_owned(), source.clone())));
-                pairs.extend(outgoing.parameters.into_iter().map(|(name, json)| (name, as_text(json))));
-                Request::Get(pairs)
-            }
-            Effect::Read | Effect::Secret | Effect::Converge | Effect::Once | Effect::Spend => {
-                Request::Post(self.credentials.seal(&outgoing, source))
-            }
-        }
     }
 
     fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
@@ -126,7 +114,7 @@ impl Inner {
         let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
         let success = judge.judge(received, scrub, scrub_tree)?;
         match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
-            Ok(message) => Ok(Reply { message, rule: success.rule }),
+            Ok(message) => Ok(Reply { message, rule: success.rule, noisy: success.noisy }),
             Err(Unfit::Minimum(rule)) => {
                 let what = format!("the answer has nothing of what {} must answer", operation.name);
                 Err(judge.unrecognised(rule, received, what, success.message))
@@ -153,6 +141,14 @@ fn broken_off(effect: Effect, broken: &Broken) -> Fault {
     let answer = Judged { rule: broken.at.rule(), status: None, message: None };
     let fault = Fault { answer: Some(answer), ..Fault::new(reason, detail) };
     judge::doubted(effect, fault.sent(broken.sent).with_private(broken.cause.clone()))
+}
+
+/// A request without credentials.
+fn query(outgoing: Outgoing, source: &str) -> Vec<(String, String)> {
+    let mut pairs = vec![("action".to_owned(), outgoing.action)];
+    pairs.extend((!source.is_empty()).then(|| ("frontend_source".to_owned(), source.to_owned())));
+    pairs.extend(outgoing.parameters.into_iter().map(|(name, json)| (name, as_text(json))));
+    pairs
 }
 
 /// A parameter as a query has it.

@@ -2,7 +2,7 @@
 //! a provider that is down is no reason to restart gizad.
 
 use axum::body::Body;
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -19,19 +19,30 @@ pub(super) enum State {
 
 /// `/livez`, `/readyz` and `/startupz`; anything else is not here.
 pub(super) fn answer(state: State, request: &Request<Incoming>) -> std::future::Ready<Response<Body>> {
-    let known = matches!(request.uri().path(), "/livez" | "/readyz" | "/startupz");
+    let path = request.uri().path();
     let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, text) = match (request.uri().path(), state) {
-        _ if !known => (StatusCode::NOT_FOUND, r#"{"error":"there is /livez, /readyz and /startupz"}"#),
-        _ if !asks => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"this path takes GET"}"#),
-        ("/readyz", State::Draining | State::Gone) => {
-            (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+    let (status, kind, text) = match path {
+        "/livez" | "/readyz" | "/startupz" if !asks => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "application/problem+json",
+            r#"{"title":"The path takes other methods","status":405,"detail":"this path takes GET, HEAD"}"#,
+        ),
+        "/readyz" if state != State::Ready => {
+            (StatusCode::SERVICE_UNAVAILABLE, "application/json", r#"{"status":"draining"}"#)
         }
-        ("/readyz", State::Ready) => (StatusCode::OK, r#"{"status":"ready"}"#),
-        _ => (StatusCode::OK, r#"{"status":"alive"}"#),
+        "/readyz" => (StatusCode::OK, "application/json", r#"{"status":"ready"}"#),
+        "/livez" | "/startupz" => (StatusCode::OK, "application/json", r#"{"status":"alive"}"#),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "application/problem+json",
+            r#"{"title":"There is nothing here","status":404,"detail":"there is /livez, /readyz and /startupz"}"#,
+        ),
     };
     let mut response = Response::new(Body::from(format!("{text}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     std::future::ready(response)
 }

@@ -64,8 +64,6 @@ pub struct Field {
     pub repeated: bool,
     /// Whether "not given" differs from zero or empty.
     pub optional: bool,
-    /// Whether it must not appear in a log.
-    pub redacted: bool,
     /// What a caller's value must satisfy.
     pub rules: Rules,
     /// The provider's parameter; none if it is not sent.

@@ -198,7 +198,6 @@ impl Loader {
             kind: self.kind(descriptor)?,
             repeated: descriptor.is_list(),
             optional: descriptor.supports_presence(),
-            redacted: options::flag(&given, "debug_redact"),
             rules,
             sent_as: text("sent_as"),
             when_unset,
@@ -311,7 +310,11 @@ fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer, String> {
         _ => return Err("its answer has no shape".to_owned()),
     };
     let minimum = options::texts(&answer, "minimum");
-    let proof = options::texts(&answer, "proof");
+    let proof = match options::texts(&answer, "proof") {
+        given if given.is_empty() => minimum.clone(),
+        given => given,
+    };
+    let bare_success = options::flag(&answer, "bare_success");
     let list = output.fields.iter().find(|field| field.repeated);
     let items = match (shape, list.map(|field| &field.kind)) {
         (Shape::List, Some(Kind::Message(items))) => items,
@@ -330,7 +333,7 @@ fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer, String> {
         }
     };
     let wrappers = options::texts(&answer, "wrappers").iter().map(|name| fold(name)).collect();
-    Ok(Answer { shape, wrappers, minimum, proof, implied })
+    Ok(Answer { shape, wrappers, minimum, bare_success, proof, implied })
 }
 
 /// The number of an enum field's value, by their names.

@@ -94,6 +94,8 @@ pub struct Answer {
     pub wrappers: Vec<String>,
     /// Fields of which at least one must be found for the answer to be believed.
     pub minimum: Vec<String>,
+    /// Whether "it worked" with nothing else is believed all the same.
+    pub bare_success: bool,
     /// Fields of which one proves the success of an answer that does not say outright that it worked.
     pub proof: Vec<String>,
     /// A field and the enum number it gets when the answer does not mention it.

@@ -27,6 +27,10 @@ pub struct Limits {
 const MAX_HEAD: usize = 16 * 1024;
 /// Streams at once in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
+/// What every HTTP/2 connection begins with (RFC 9113).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long to rest before looking at the beginning of a connection again.
+const PEEK_AGAIN: Duration = Duration::from_millis(10);
 /// How long to rest when the system has no descriptor left, before accepting again.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);
 
@@ -69,12 +73,16 @@ impl Accept {
                 let answered = answer(request);
                 async move { Ok::<_, std::convert::Infallible>(answered.await) }
             });
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            let connection = graceful.watch(connection);
+            let (builder, watcher, head_timeout) =
+                (builder.clone(), graceful.watcher(), self.limits.head_timeout);
             #[expect(clippy::disallowed_methods, reason = "a connection's task, which `graceful` waits for")]
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended early");
+                let speaking = timeout(head_timeout, speaks(&stream)).await;
+                if matches!(speaking, Ok(Ok(true))) {
+                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                    if let Err(error) = watcher.watch(connection).await {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
                 }
                 drop(place);
             });
@@ -95,6 +103,21 @@ impl Accept {
         // Answers are small and written at once; waiting to fill a segment only delays them.
         stream.set_nodelay(true)?;
         Ok((stream, place))
+    }
+}
+
+/// Waits until a connection has said enough to tell HTTP/1 from HTTP/2, for which the library would wait for ever.
+/// False if it ends before.
+async fn speaks(stream: &TcpStream) -> io::Result<bool> {
+    let mut begun = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut begun).await?;
+        let said = begun.get(..length).unwrap_or_default();
+        if length == 0 || length == PREFACE.len() || !PREFACE.starts_with(said) {
+            return Ok(length > 0);
+        }
+        // What is there already would be seen again at once.
+        sleep(PEEK_AGAIN).await;
     }
 }
 

@@ -5,8 +5,11 @@ mod codec;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use prost_reflect::DynamicMessage;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tower::ServiceExt as _;
@@ -18,6 +21,8 @@ use crate::call::{Call, Face, RequestId};
 use crate::contract::{Contract, Operation, nearest};
 use crate::fault::{Fault, Reason};
 
+/// The flag and the length before a message.
+const PREFIX: usize = 5;
 /// The metadata that carries a status's details.
 const DETAILS: &str = "grpc-status-details-bin";
 
@@ -29,8 +34,8 @@ pub(super) fn router(
 ) -> Result<(Router, HealthReporter), String> {
     let mut router = Router::new();
     for operation in contract.operations() {
-        let (gate, limit) = (gate.clone(), options.max_body);
-        let handler = move |request| answer(operation, gate.clone(), limit, request);
+        let (gate, options) = (gate.clone(), options.clone());
+        let handler = move |request| answer(operation, gate.clone(), options.clone(), request);
         router = router.route(&operation.grpc_path, any(handler));
     }
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -53,10 +58,15 @@ pub(super) fn router(
 async fn answer(
     operation: &'static Operation,
     gate: Gate,
-    limit: usize,
+    options: Options,
     request: Request<Body>,
 ) -> Response<Body> {
     let id = super::id(request.extensions());
+    let limit = options.max_body;
+    let request = match arrived(request, &options).await {
+        Ok(request) => request,
+        Err(fault) => return refuse(&fault, &id),
+    };
     let named = id.clone();
     let unary = tower::service_fn(move |request: tonic::Request<DynamicMessage>| {
         let (gate, id) = (gate.clone(), named.clone());
@@ -80,6 +90,25 @@ async fn answer(
         Some(status) => refuse(&explained(&status, limit), &id),
         None => response,
     }
+}
+
+/// The request with its whole body, which has to arrive in time and stay short.
+async fn arrived(request: Request<Body>, options: &Options) -> Result<Request<Full<Bytes>>, Fault> {
+    let (parts, body) = request.into_parts();
+    let limited = Limited::new(body, options.max_body.saturating_add(PREFIX));
+    match timeout(options.body_timeout, limited.collect()).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(parts, Full::from(body.to_bytes()))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(options.max_body)),
+        Ok(Err(error)) => Err(Fault::new(Reason::MalformedBody, format!("the message broke off: {error}"))),
+        Err(_elapsed) => {
+            let seconds = options.body_timeout.as_secs();
+            Err(Fault::new(Reason::BodyTooSlow, format!("the message took longer than {seconds} s")))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Fault {
+    Fault::new(Reason::BodyTooLarge, format!("a request's message has at most {limit} bytes"))
 }
 
 fn read_call(
@@ -126,9 +155,7 @@ fn undetailed(headers: &HeaderMap) -> Option<Status> {
 /// What such a status is about: the message was too long, compressed, or no protobuf.
 fn explained(status: &Status, limit: usize) -> Fault {
     match status.code() {
-        Code::OutOfRange => {
-            Fault::new(Reason::BodyTooLarge, format!("a request's message has at most {limit} bytes"))
-        }
+        Code::OutOfRange => too_large(limit),
         _ => Fault::new(Reason::MalformedBody, status.message().to_owned()),
     }
 }

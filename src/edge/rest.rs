@@ -2,7 +2,6 @@
 
 mod explain;
 mod read;
-mod strict;
 mod write;
 
 use std::collections::BTreeMap;

@@ -6,11 +6,14 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tower::Service;
+use tracing::Level;
 
 use crate::ambient;
-use crate::call::{Call, Reply};
-use crate::fault::{Fault, Reason};
+use crate::call::{Call, Face, Reply, RequestId};
+use crate::contract::{Effect, Operation};
+use crate::fault::{Fault, ProviderMessage, Reason};
 
 /// Logs what passes.
 #[derive(Clone)]
@@ -38,53 +41,127 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let (operation, effect, face, id) = (call.operation, call.effect, call.face, call.id.clone());
-        let begun = ambient::instant();
+        let mut line = Line::of(&call);
         let answer = self.inner.call(call);
         Box::pin(async move {
             let answer = answer.await;
-            let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
-            let (outcome, rule, sent) = match &answer {
-                Ok(reply) => ("OK", Some(reply.rule), "answered"),
-                Err(fault) => (fault.reason.as_str(), fault.rule(), fault.sent.as_str()),
-            };
-            let fault = answer.as_ref().err();
-            let provider =
-                fault.and_then(|f| f.answer.as_ref()).and_then(|a| a.message.as_ref()).map(|m| m.as_str());
-            macro_rules! line {
-                ($level:ident) => {
-                    tracing::$level!(
-                        request_id = id.as_str(),
-                        operation = operation.name,
-                        effect = effect.as_str(),
-                        face = face.as_str(),
-                        outcome,
-                        rule,
-                        sent,
-                        duration_ms,
-                        cause = fault.and_then(|fault| fault.private.as_deref()),
-                        provider,
-                        "call"
-                    )
-                };
-            }
-            // Loud only where somebody has to do something about it.
-            match fault.map(|fault| fault.reason) {
-                Some(Reason::Internal) => line!(error),
-                Some(
-                    Reason::OutcomeUnknown
-                    | Reason::UpstreamAuthFailed
-                    | Reason::UpstreamIpNotAllowed
-                    | Reason::UpstreamRedirected
-                    | Reason::UpstreamShapeUnknown
-                    | Reason::UpstreamBlocked
-                    | Reason::UpstreamUnreachable
-                    | Reason::UpstreamTimeout
-                    | Reason::UpstreamFailed,
-                ) => line!(warn),
-                _ => line!(info),
-            }
+            line.finish(&answer);
             answer
         })
+    }
+}
+
+/// The line of one call. If its caller hangs up, it is written all the same.
+struct Line {
+    operation: &'static Operation,
+    effect: Effect,
+    face: Face,
+    id: RequestId,
+    begun: Instant,
+    finished: bool,
+}
+
+impl Line {
+    fn of(call: &Call) -> Self {
+        Self {
+            operation: call.operation,
+            effect: call.effect,
+            face: call.face,
+            id: call.id.clone(),
+            begun: ambient::instant(),
+            finished: false,
+        }
+    }
+
+    fn finish(&mut self, answer: &Result<Reply, Fault>) {
+        self.finished = true;
+        match answer {
+            Ok(reply) => self.write(&End {
+                level: if reply.noisy { Level::WARN } else { Level::INFO },
+                outcome: "OK",
+                sent: "answered",
+                rule: Some(reply.rule),
+                cause: reply.noisy.then_some("there was something around the provider's answer"),
+                provider: None,
+            }),
+            Err(fault) => self.write(&End {
+                level: level(fault.reason),
+                outcome: fault.reason.as_str(),
+                sent: fault.sent.as_str(),
+                rule: fault.rule(),
+                cause: fault.private.as_deref(),
+                provider: fault.answer.as_ref().and_then(|a| a.message.as_ref()).map(ProviderMessage::as_str),
+            }),
+        }
+    }
+
+    fn write(&self, end: &End<'_>) {
+        let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = self.id.as_str(),
+                    operation = self.operation.name,
+                    effect = self.effect.as_str(),
+                    face = self.face.as_str(),
+                    outcome = end.outcome,
+                    rule = end.rule,
+                    sent = end.sent,
+                    duration_ms,
+                    cause = end.cause,
+                    provider = end.provider,
+                    "call"
+                )
+            };
+        }
+        // The level of a line has to be known when it is compiled.
+        match end.level {
+            Level::ERROR => line!(error),
+            Level::WARN => line!(warn),
+            _ => line!(info),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.finished {
+            let (level, outcome, sent) = (Level::INFO, "CANCELLED", "maybe");
+            self.write(&End {
+                level,
+                outcome,
+                sent,
+                rule: None,
+                cause: Some("the caller hung up"),
+                provider: None,
+            });
+        }
+    }
+}
+
+/// What became of a call.
+struct End<'a> {
+    level: Level,
+    outcome: &'a str,
+    sent: &'a str,
+    rule: Option<&'a str>,
+    cause: Option<&'a str>,
+    provider: Option<&'a str>,
+}
+
+/// Loud only where somebody has to do something about it.
+fn level(reason: Reason) -> Level {
+    match reason {
+        Reason::Internal => Level::ERROR,
+        Reason::OutcomeUnknown
+        | Reason::UpstreamAuthFailed
+        | Reason::UpstreamIpNotAllowed
+        | Reason::UpstreamRedirected
+        | Reason::UpstreamShapeUnknown
+        | Reason::UpstreamBlocked
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamTimeout
+        | Reason::UpstreamFailed => Level::WARN,
+        _ => Level::INFO,
     }
 }

@@ -454,6 +454,7 @@ fn pay_invoice(account: &mut Account, params: &Params<'_>, action: &str) -> Answ
         invoice.paid_at = Some(now);
     }
     let row = vec![
+        ("order_id", Cell::Id(account.id())),
         ("invoice_id", Cell::Id(id)),
         ("amount", Cell::Money(invoice.total)),
         ("balance_after", Cell::Money(account.balance)),

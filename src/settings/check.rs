@@ -8,7 +8,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 
-use super::layers::{Given, Mistake, SECRET};
+use super::layers::{Given, Mistake};
 use super::{Listen, Settings};
 use crate::contract::{Contract, Effect};
 use crate::sandbox::Personality;
@@ -38,6 +38,10 @@ pub(super) fn settings(
         connections: check.whole("limits.connections", 1, 100_000),
         head_timeout: check.duration("limits.head_timeout"),
     };
+    let grace = check.duration("shutdown.grace");
+    if grace < upstream.timeout {
+        check.wrong("shutdown.grace", "no less than upstream.timeout, or a stop would cut a purchase off");
+    }
     let settings = Settings {
         listen,
         upstream,
@@ -45,7 +49,7 @@ pub(super) fn settings(
         policy: policy::Options { actions: check.actions() },
         edge,
         limits,
-        grace: check.duration("shutdown.grace"),
+        grace,
         log: check.log(),
         sandbox: in_sandbox.then(|| check.sandbox()),
     };
@@ -73,10 +77,10 @@ impl Check<'_> {
 
     /// Notes that a setting is not what it must be, and where it was written.
     fn wrong(&mut self, path: &str, expected: &str) {
-        let written = self.given.entry(path).map_or_else(String::new, |entry| {
-            let value = if SECRET.contains(&path) { "…".to_owned() } else { entry.value.to_string() };
-            format!(" ({value}, from {})", entry.source)
-        });
+        let written = self
+            .given
+            .entry(path)
+            .map_or_else(String::new, |entry| format!(" ({}, from {})", entry.shown(), entry.source));
         self.mistakes
             .push(Mistake { path: path.to_owned(), expected: format!("expected {expected}{written}") });
     }
@@ -187,7 +191,9 @@ impl Check<'_> {
                 Contract::embedded().is_ok_and(|contract| contract.actions().any(|known| known == action));
             // `public` is left out: what is sent without credentials is declared in the contract alone.
             let effects = || Effect::ALL.into_iter().filter(|effect| *effect != Effect::Public);
+            let named = action.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             match effects().find(|effect| entry.value.as_str() == Some(effect.as_str())) {
+                _ if !named => self.wrong(&entry.path, "a name of letters, digits and _"),
                 _ if own => {
                     self.wrong(&entry.path, "an action without an operation of its own; see `gizad routes`")
                 }
@@ -211,7 +217,14 @@ impl Check<'_> {
                 "the identifier of the account's API key; or use --sandbox",
             );
         }
+        if !identifier.is_empty() && !is_credential(&identifier) {
+            self.wrong("credentials.identifier", CREDENTIAL);
+        }
         let secret = match (secret.is_empty(), file.is_empty()) {
+            (false, true) if !is_credential(&secret) => {
+                self.wrong("credentials.secret", CREDENTIAL);
+                String::new()
+            }
             (false, true) => secret,
             (true, false) => self.secret_in(&file),
             (true, true) => {
@@ -241,11 +254,7 @@ impl Check<'_> {
         #[expect(clippy::disallowed_methods, reason = "settings are the only reader of files")]
         let read = std::fs::read_to_string(path);
         match read {
-            Ok(text)
-                if text.len() > MAX_SECRET
-                    || text.trim().is_empty()
-                    || text.trim().contains(char::is_control) =>
-            {
+            Ok(text) if !is_credential(text.trim()) => {
                 self.wrong(
                     "credentials.secret_file",
                     "a file that holds the secret, on one line, and nothing else",
@@ -291,6 +300,13 @@ impl Check<'_> {
             telemetry::Options::default()
         })
     }
+}
+
+/// What either half of the key must be.
+const CREDENTIAL: &str = "a text on one line, not blank and not too long";
+
+fn is_credential(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_SECRET && !text.contains(char::is_control)
 }
 
 /// `500ms`, `5s`, `2m` or `1h`.

@@ -11,7 +11,7 @@ use crate::contract::nearest;
 /// Sections whose keys are the operator's own.
 const FREE: [&str; 2] = ["actions", "upstream.words"];
 /// Settings that are never shown.
-pub(super) const SECRET: [&str; 2] = ["credentials.secret", "sandbox.secret"];
+const SECRET: [&str; 2] = ["credentials.secret", "sandbox.secret"];
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,19 @@ pub(super) struct Entry {
     pub(super) path: String,
     pub(super) value: Value,
     pub(super) source: Source,
+}
+
+impl Entry {
+    /// The value as it may be seen: no secret, and no user and password of a URL.
+    pub(super) fn shown(&self) -> String {
+        if SECRET.contains(&self.path.as_str()) && self.value.as_str() != Some("") {
+            return "\"[masked]\"".to_owned();
+        }
+        match self.value.as_str().and_then(|text| text.split_once("://")?.1.rsplit_once('@')) {
+            Some(_) => "\"[masked]\"".to_owned(),
+            None => self.value.to_string(),
+        }
+    }
 }
 
 /// All settings as they were written last, in the order of the annotated file.
@@ -144,10 +157,15 @@ fn file(path: &Path, given: &mut Given, mistakes: &mut Vec<Mistake>) {
             FREE.iter().any(|section| path.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')));
         if free || known.iter().any(|name| name == path) {
             given.set(path, value.clone(), Source::File(shown.clone()));
-        } else if !FREE.contains(&path) {
+        } else {
             unknown.push(path.to_owned());
         }
     });
+    let section =
+        |path: &str| known.iter().any(|name| name.starts_with(&format!("{path}."))) || FREE.contains(&path);
+    unknown.extend(
+        table.iter().filter(|(name, value)| value.is_table() && !section(name)).map(|(name, _)| name.clone()),
+    );
     for path in unknown {
         mistakes.push(Mistake { expected: unknown_setting(&path, &known), path });
     }
@@ -184,7 +202,7 @@ pub(super) fn variable_of(path: &str) -> String {
     format!("{PREFIX}{}", path.replace('.', "_").to_uppercase())
 }
 
-/// Every value of a table that is no table, with its path. An empty table is one too.
+/// Every value of a table that is no table, with its path.
 fn leaves(table: &Table, prefix: &str, visit: &mut impl FnMut(&str, &Value)) {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::layers::{Given, SECRET, Source};
+use super::layers::{Given, Source};
 
 pub(super) fn print(given: &Given) -> String {
     let mut out = String::new();
@@ -14,13 +14,11 @@ pub(super) fn print(given: &Given) -> String {
             let _infallible = writeln!(out, "{gap}[{at}]");
             section = at;
         }
-        let masked = SECRET.contains(&entry.path.as_str()) && entry.value.as_str() != Some("");
-        let value = if masked { "\"[masked]\"".to_owned() } else { entry.value.to_string() };
         let origin = match &entry.source {
             Source::Default => String::new(),
             source => format!("  # from {source}"),
         };
-        let _infallible = writeln!(out, "{key} = {value}{origin}");
+        let _infallible = writeln!(out, "{key} = {}{origin}", entry.shown());
     }
     out
 }

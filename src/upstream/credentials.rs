@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::{SerializeMap as _, Serializer as _};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::encode::Outgoing;
 
@@ -19,6 +19,8 @@ const DISTINCT: usize = 8;
 pub struct Credentials {
     identifier: SecretString,
     secret: SecretString,
+    /// Every spelling in which either half could come back, the longest first.
+    spellings: Vec<SecretString>,
 }
 
 impl fmt::Debug for Credentials {
@@ -31,7 +33,18 @@ impl Credentials {
     /// Takes a pair.
     #[must_use]
     pub fn new(identifier: String, secret: String) -> Self {
-        Self { identifier: identifier.into(), secret: secret.into() }
+        let mut spellings = spellings(&secret);
+        // A short identifier stays, because it may be an everyday word.
+        if identifier.len() >= DISTINCT {
+            spellings.extend(self::spellings(&identifier));
+        }
+        spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        spellings.dedup();
+        Self {
+            spellings: spellings.into_iter().map(SecretString::from).collect(),
+            identifier: identifier.into(),
+            secret: secret.into(),
+        }
     }
 
     /// The body of a request: the parameters beside the action and the pair, in the guide's order.
@@ -58,51 +71,59 @@ impl Credentials {
         body
     }
 
-    /// A text without either half of the pair.
+    /// A text without the pair: a provider that echoes it must not make gizad show it.
     pub(super) fn scrub(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        // The longer first, in case one holds the other.
-        let mut halves = [self.secret.expose_secret(), self.identifier.expose_secret()];
-        halves.sort_by_key(|half| std::cmp::Reverse(half.len()));
-        for half in halves.iter().filter(|half| !half.is_empty()) {
-            if clean.contains(half) {
-                clean = clean.replace(half, REDACTED);
+        for spelling in &self.spellings {
+            if clean.contains(spelling.expose_secret()) {
+                clean = clean.replace(spelling.expose_secret(), REDACTED);
             }
         }
         clean
     }
 
-    /// Takes the pair out of every text of an answer: a provider that echoes it must not make gizad show it.
-    ///
-    /// A short identifier stays, because it may be an everyday word.
+    /// Takes the pair out of every text of an answer.
     pub(super) fn scrub_tree(&self, tree: &mut Json) {
-        let (identifier, secret) = (self.identifier.expose_secret(), self.secret.expose_secret());
-        if !secret.is_empty() {
-            scrub_tree(secret, tree);
-        }
-        if identifier.len() >= DISTINCT {
-            scrub_tree(identifier, tree);
+        let shown =
+            |text: &str| self.spellings.iter().any(|spelling| text.contains(spelling.expose_secret()));
+        match tree {
+            Json::String(text) if shown(text) => *text = self.scrub(text),
+            Json::Array(items) => items.iter_mut().for_each(|item| self.scrub_tree(item)),
+            Json::Object(members) => {
+                members.values_mut().for_each(|json| self.scrub_tree(json));
+                if members.keys().any(|name| shown(name)) {
+                    let renamed =
+                        std::mem::take(members).into_iter().map(|(name, json)| (self.scrub(&name), json));
+                    *members = renamed.collect();
+                }
+            }
+            Json::Number(number) if shown(&number.to_string()) => *tree = Json::String(REDACTED.to_owned()),
+            Json::String(_) | Json::Number(_) | Json::Null | Json::Bool(_) => {}
         }
     }
 }
 
-fn scrub_tree(secret: &str, tree: &mut Json) {
-    match tree {
-        Json::String(text) if text.contains(secret) => *text = text.replace(secret, REDACTED),
-        Json::Array(items) => items.iter_mut().for_each(|item| scrub_tree(secret, item)),
-        Json::Object(members) => {
-            members.values_mut().for_each(|json| scrub_tree(secret, json));
-            if members.keys().any(|name| name.contains(secret)) {
-                let renamed: Map<String, Json> = std::mem::take(members)
-                    .into_iter()
-                    .map(|(name, json)| (name.replace(secret, REDACTED), json))
-                    .collect();
-                *members = renamed;
-            }
-        }
-        Json::Number(number) if number.to_string() == secret => *tree = Json::String(REDACTED.to_owned()),
-        Json::String(_) | Json::Number(_) | Json::Null | Json::Bool(_) => {}
+/// A text as it is, and as JSON (also PHP's, which escapes slashes), a URL and HTML write it.
+fn spellings(text: &str) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
     }
+    let json = Json::from(text).to_string();
+    let json = json.trim_matches('"');
+    let url: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let quoted = html.replace('"', "&quot;");
+    vec![
+        text.to_owned(),
+        json.to_owned(),
+        json.replace('/', "\\/"),
+        url.replace('+', "%20"),
+        url.to_lowercase(),
+        url,
+        quoted.replace('\'', "&#039;"),
+        quoted.replace('\'', "&#39;"),
+        html,
+    ]
 }
 
 #[cfg(test)]
@@ -129,6 +150,12 @@ mod tests {
         pair.scrub_tree(&mut tree);
         assert!(!tree.to_string().contains("12345678"), "{tree}");
         assert!(!format!("{pair:?}").contains("1234"));
-        assert_eq!(pair.scrub("ID said 12345678"), "[redacted] said [redacted]");
+        assert_eq!(pair.scrub("ID said 12345678"), "ID said [redacted]");
+        let pair = Credentials::new("account-77".into(), "ab/cd\"é<&".into());
+        for echoed in
+            ["ab/cd\"é<&", r#"ab\/cd\"é<&"#, "ab%2Fcd%22%C3%A9%3C%26", "ab/cd&quot;é&lt;&amp;", "account-77"]
+        {
+            assert_eq!(pair.scrub(&format!("x {echoed} y")), "x [redacted] y");
+        }
     }
 }

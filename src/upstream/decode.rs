@@ -7,8 +7,8 @@ mod object;
 use prost_reflect::{DynamicMessage, Value};
 use serde_json::{Map, Value as Json};
 
-use super::judge::Success;
-use crate::contract::{Field, Judged, Kind, Message, Operation, Shape, any};
+use super::judge::{Success, is_envelope, is_message};
+use crate::contract::{Field, Judged, Kind, Message, Operation, Shape, any, fold};
 
 use content::{Content, Listed};
 
@@ -43,6 +43,7 @@ pub(super) fn decode(
         && !success.pending
         && let Some(field) = operation.output.field(name)
         && !message.has_field(&field.descriptor)
+        && !is_mentioned(field, &operation.output, &message)
     {
         message.set_field(&field.descriptor, Value::EnumNumber(*number));
     }
@@ -64,49 +65,70 @@ fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
 }
 
 fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<DynamicMessage, Unfit> {
-    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
-    let mut kept = Map::new();
-    for layer in content::layers(&success.tree, &operation.answer.wrappers) {
-        match layer {
-            Content::Object(members) => {
-                let rest = object::read(&operation.output, &mut message, &members);
-                for (name, json) in rest {
-                    // What stands deeper is nearer to the thing itself, and comes first.
-                    let name = if kept.contains_key(&name) { format!("envelope.{name}") } else { name };
-                    kept.insert(name, json);
-                }
-            }
-            Content::Bare(name, json) => {
-                let field = operation.output.fields.iter().find(|field| field.bare_value);
-                match field.and_then(|field| object::value(field, &json).map(|value| (field, value))) {
-                    Some((field, value)) => message.set_field(&field.descriptor, value),
-                    None => drop(kept.insert(name, json)),
-                }
-            }
-        }
-    }
+    let (mut message, mut kept) = gather(operation, &success.tree);
     said(success, &operation.output, &mut kept);
     let answer = &operation.answer;
     let has = |names: &[String]| has_any(&operation.output, &message, names);
-    // "Not yet" is an answer by itself.
-    if !answer.minimum.is_empty() && !has(&answer.minimum) && !success.pending {
-        return Err(Unfit::Minimum("minimum_shape"));
-    }
     let found =
         operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
-    let proven = success.explicit || has(&answer.minimum) || has(&answer.proof);
-    if proven || (may_guess && found) {
+    let nothing_else = !found && kept.values().all(|json| !json.is_object() && !json.is_array());
+    // "Not yet" is an answer by itself, and so, for some, is "it worked".
+    let enough = success.pending || (answer.bare_success && success.explicit && nothing_else);
+    if !answer.minimum.is_empty() && !has(&answer.minimum) && !enough {
+        return Err(Unfit::Minimum("minimum_shape"));
+    }
+    if success.explicit || has(&answer.proof) || (may_guess && found) {
         keep(&operation.output, &mut message, &kept);
         return Ok(message);
     }
     Err(Unfit::Minimum("no_success_signal"))
 }
 
+/// Whether an answer, whatever it says, holds something of what a success of the operation would.
+pub(super) fn is_evident(operation: &Operation, tree: &Json) -> bool {
+    let (message, _) = gather(operation, tree);
+    let names = operation.answer.minimum.iter().chain(&operation.answer.proof);
+    names.into_iter().any(|name| has_any(&operation.output, &message, std::slice::from_ref(name)))
+}
+
+/// The fields of an answer about one thing, and what is left of it.
+fn gather(operation: &Operation, tree: &Json) -> (DynamicMessage, Map<String, Json>) {
+    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let mut kept = Map::new();
+    for layer in content::layers(tree, &operation.answer.wrappers) {
+        let rest = match layer {
+            Content::Object(via, members) => {
+                object::read(&operation.output, &mut message, members, via.as_deref())
+            }
+            // Words and verdicts around the thing are not its own.
+            Content::Around(members) => {
+                let (envelope, own): (Map<_, _>, Map<_, _>) =
+                    members.into_iter().partition(|(name, _)| is_envelope(&fold(name)));
+                let mut rest = object::read(&operation.output, &mut message, own, None);
+                rest.extend(envelope);
+                rest
+            }
+            Content::Bare(name, json) => {
+                let field = operation.output.fields.iter().find(|field| field.bare_value);
+                match field.and_then(|field| object::value(field, &json).map(|value| (field, value))) {
+                    Some((field, value)) => {
+                        message.set_field(&field.descriptor, value);
+                        Map::new()
+                    }
+                    None => Map::from_iter([(name, json)]),
+                }
+            }
+        };
+        content::keep_around(&mut kept, rest);
+    }
+    (message, kept)
+}
+
 /// Takes out the words that the response has a field for, unless they were shortened on the way.
 fn said(success: &Success, plan: &Message, rest: &mut Map<String, Json>) {
     let Some(words) = &success.message else { return };
     if plan.fields.iter().any(|field| field.judged == Some(Judged::Message)) {
-        rest.retain(|name, json| !(content::is_message(name) && json.as_str() == Some(words.as_str())));
+        rest.retain(|name, json| !(is_message(&fold(name)) && json.as_str() == Some(words.as_str())));
     }
 }
 
@@ -117,21 +139,22 @@ fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
         _ => None,
     });
     let Some((field, plan)) = repeated else { return Err(Unfit::Minimum("no_list")) };
-    let listed =
-        content::list(&success.tree, &operation.answer.wrappers, plan).ok_or(Unfit::Minimum("no_list"))?;
-    let items = items(plan, &listed, &operation.answer.minimum)?;
+    let listed = content::list(&success.tree, &operation.answer.wrappers, plan, success.explicit)
+        .ok_or(Unfit::Minimum("no_list"))?;
+    let Listed { items: found, beside } = listed;
+    let items = items(plan, found, &operation.answer.minimum)?;
     let mut message = DynamicMessage::new(output.descriptor.clone());
     message.set_field(&field.descriptor, Value::List(items.into_iter().map(Value::Message).collect()));
-    let rest = object::read(output, &mut message, &listed.beside);
+    let rest = object::read(output, &mut message, beside, None);
     keep(output, &mut message, &rest);
     Ok(message)
 }
 
 fn item(operation: &Operation, request: &DynamicMessage, success: &Success) -> Result<DynamicMessage, Unfit> {
     let output = &operation.output;
-    let listed =
-        content::list(&success.tree, &operation.answer.wrappers, output).ok_or(Unfit::Minimum("no_list"))?;
-    let items = items(output, &listed, &operation.answer.minimum)?;
+    let listed = content::list(&success.tree, &operation.answer.wrappers, output, success.explicit)
+        .ok_or(Unfit::Minimum("no_list"))?;
+    let items = items(output, listed.items, &operation.answer.minimum)?;
     let same = |item: &DynamicMessage| {
         operation.path.variables().iter().all(|name| {
             match (operation.input.field(name), output.field(name)) {
@@ -159,10 +182,22 @@ fn raw(operation: &Operation, success: &Success, may_guess: bool) -> Result<Dyna
     Ok(message)
 }
 
+/// Whether the answer has something under a field's names that could not be read: then nothing is implied.
+fn is_mentioned(field: &Field, plan: &Message, message: &DynamicMessage) -> bool {
+    let Some(extra) = plan.extra() else { return false };
+    let value = message.get_field(&extra.descriptor);
+    let Some(Json::Object(members)) = value.as_message().map(any::json) else { return false };
+    members.keys().any(|name| field.read_as.contains(&fold(name)))
+}
+
 /// The items of a list. A list with items of which none has what an item must have belongs to another action.
-fn items(plan: &Message, listed: &Listed, minimum: &[String]) -> Result<Vec<DynamicMessage>, Unfit> {
+fn items(
+    plan: &Message,
+    listed: Vec<(Option<String>, Json)>,
+    minimum: &[String],
+) -> Result<Vec<DynamicMessage>, Unfit> {
     let read: Vec<DynamicMessage> =
-        listed.items.iter().map(|(key, json)| object::item(plan, key.as_deref(), json)).collect();
+        listed.into_iter().map(|(key, json)| object::item(plan, key.as_deref(), json)).collect();
     let believable =
         read.is_empty() || minimum.is_empty() || read.iter().any(|item| has_any(plan, item, minimum));
     if believable { Ok(read) } else { Err(Unfit::Minimum("minimum_shape")) }

@@ -12,6 +12,7 @@ mod signals;
 
 use serde_json::Value as Json;
 
+use super::decode;
 use super::lanes::Received;
 use super::reading::{Reading, read};
 use crate::contract::{Effect, Kind, Operation, Shape, fold};
@@ -25,6 +26,16 @@ pub(super) fn is_envelope(name: &str) -> bool {
     Signals::is_envelope(name)
 }
 
+/// Whether a member, under its folded name, has said all it has to say once the answer was judged.
+pub(super) fn is_spent(name: &str, json: &Json) -> bool {
+    Signals::is_spent(name, json)
+}
+
+/// Whether a folded name holds words for a person.
+pub(super) fn is_message(name: &str) -> bool {
+    message::NAMES.contains(&name)
+}
+
 /// An answer that was judged a success.
 #[derive(Clone, Debug)]
 pub(super) struct Success {
@@ -36,9 +47,14 @@ pub(super) struct Success {
     pub(super) pending: bool,
     /// Whether the answer says outright that it worked. A bare object only might.
     pub(super) explicit: bool,
+    /// Whether something stood around the answer that does not belong there.
+    pub(super) noisy: bool,
     /// The provider's own words.
     pub(super) message: Option<ProviderMessage>,
 }
+
+/// From how many characters on a folded word of a state is a phrase.
+const PHRASE: usize = 11;
 
 /// What a judgement depends on besides the answer.
 pub(super) struct Judge<'a> {
@@ -60,7 +76,12 @@ impl Judge<'_> {
     ) -> Result<Success, Fault> {
         let reading = read(&received.body);
         if let Some(found) = pages::judge(received, &reading, &scrub) {
-            let fault = self.fault(found.reason, found.rule, received, found.detail);
+            let words = match &reading {
+                Reading::Tree { json: Json::Object(members), .. } => message::of(members),
+                _ => None,
+            };
+            let words = words.and_then(|words| ProviderMessage::clean(&scrub(&words)));
+            let fault = with_message(self.fault(found.reason, found.rule, received, found.detail), words);
             return Err(self.doubted(Fault { retry_after: retry_after(received), ..fault.sent(found.sent) }));
         }
         let Reading::Tree { mut json, noisy } = reading else {
@@ -72,11 +93,12 @@ impl Judge<'_> {
             ));
         };
         scrub_tree(&mut json);
-        if noisy && !self.effect.is_repeatable() {
+        let success = self.tree(received, json, &scrub)?;
+        if noisy && !self.effect.is_read() {
             let what = "there was something around the answer, so it is not believed".to_owned();
-            return Err(self.unrecognised("noisy_answer", received, what, None));
+            return Err(self.unrecognised("noisy_answer", received, what, success.message));
         }
-        self.tree(received, json, &scrub)
+        Ok(Success { noisy, ..success })
     }
 
     fn tree(
@@ -104,10 +126,14 @@ impl Judge<'_> {
         }
         let refusal = signals.refusal.or((400..500).contains(&received.status).then_some("http_4xx"));
         if let Some(rule) = refusal {
-            if self.is_pending(members, message.as_ref()) {
-                return Ok(Success { tree, rule: "pending_state", pending: true, explicit: true, message });
+            if !failed && self.is_pending(members, message.as_ref()) {
+                let (rule, noisy) = ("pending_state", false);
+                return Ok(Success { tree, rule, pending: true, explicit: true, noisy, message });
             }
-            return Err(self.refused(rule, received, message));
+            let fault = self.refused(rule, received, message);
+            // What came of a purchase beside a refusal is a reason to look, and no refusal.
+            let evident = !self.effect.is_repeatable() && decode::is_evident(self.operation, &tree);
+            return Err(if evident { self.doubted(fault.sent(Sent::Maybe)) } else { fault });
         }
         if failed {
             let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received, String::new());
@@ -117,14 +143,28 @@ impl Judge<'_> {
             (Some(rule), _) | (None, Some(rule)) => (rule, true),
             (None, None) => ("bare_object", false),
         };
-        Ok(Success { tree, rule, pending: signals.pending.is_some(), explicit, message })
+        // Without a word of success, a word that nobody knows or that names a reason is one too many.
+        let named =
+            || message.as_ref().is_some_and(|m| self.words.reason(m.as_str()) != Reason::UpstreamRefused);
+        if !explicit && !self.effect.is_repeatable() && (signals.unknown || named()) {
+            let what = "the answer does not say that it worked".to_owned();
+            return Err(self.unrecognised("no_success_signal", received, what, message));
+        }
+        Ok(Success { tree, rule, pending: signals.pending.is_some(), explicit, noisy: false, message })
     }
 
     /// A list or a scalar without anything around it.
     fn bare(&self, received: &Received, tree: Json) -> Result<Success, Fault> {
         let listed = matches!(self.operation.answer.shape, Shape::List | Shape::Item | Shape::Raw);
         if tree.is_array() && listed && received.status < 400 {
-            return Ok(Success { tree, rule: "bare_list", pending: false, explicit: false, message: None });
+            return Ok(Success {
+                tree,
+                rule: "bare_list",
+                pending: false,
+                explicit: false,
+                noisy: false,
+                message: None,
+            });
         }
         let what =
             if tree.is_array() { "a bare list came where none was asked for" } else { "a bare value came" };
@@ -133,22 +173,25 @@ impl Judge<'_> {
 
     /// Whether a failure only means "not yet": the operation has a state that does, and the answer is in it.
     fn is_pending(&self, members: &serde_json::Map<String, Json>, message: Option<&ProviderMessage>) -> bool {
-        let waiting = |text: &str| {
-            self.operation.output.fields.iter().any(|field| match &field.kind {
-                Kind::Enum(states) => states.by_word(&fold(text)).is_some_and(|state| state.pending),
-                _ => false,
-            })
-        };
-        let state = members
-            .iter()
-            .find(|(name, _)| matches!(fold(name).as_str(), "status" | "state" | "paymentstatus"));
-        if let Some((_, Json::String(state))) = state {
-            return waiting(state);
+        if !self.effect.is_read() {
+            return false;
         }
-        // Only words with their accents: "chờ" is waiting, "cho" is not.
+        let states = self.operation.output.fields.iter().filter_map(|field| match &field.kind {
+            Kind::Enum(states) => Some(states.values.iter().filter(|state| state.pending)),
+            _ => None,
+        });
+        let words: Vec<&String> = states.flatten().flat_map(|state| &state.words).collect();
+        let state = |name: &str| matches!(fold(name).as_str(), "status" | "state" | "paymentstatus");
+        if let Some(Json::String(state)) = members.iter().find(|(name, _)| state(name)).map(|(_, json)| json)
+        {
+            return words.iter().any(|word| **word == fold(state));
+        }
+        // In a sentence only phrases count: "vui lòng chờ" says nothing of a payment.
+        let phrase = |word: &&&String| word.chars().count() >= PHRASE;
         message.is_some_and(|message| {
-            let text = message.as_str();
-            self.words.reason(text) == Reason::UpstreamRefused && text.split_whitespace().any(waiting)
+            let text = fold(message.as_str());
+            let unnamed = self.words.reason(message.as_str()) == Reason::UpstreamRefused;
+            unnamed && words.iter().filter(phrase).any(|word| text.contains(word.as_str()))
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{LOCATION, RETRY_AFTER, SERVER};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -44,6 +44,7 @@ pub(super) struct Received {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) location: Option<String>,
+    pub(super) server: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -51,7 +52,13 @@ impl Received {
     fn new(status: u16, headers: &HeaderMap, body: Bytes) -> Self {
         let header =
             |name| headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok()).map(str::to_owned);
-        Self { status, retry_after: header(RETRY_AFTER), location: header(LOCATION), body }
+        Self {
+            status,
+            retry_after: header(RETRY_AFTER),
+            location: header(LOCATION),
+            server: header(SERVER),
+            body,
+        }
     }
 }
 
@@ -122,9 +129,9 @@ impl Lanes {
         self.pooled.send(request).await
     }
 
-    /// Sends what must not run twice.
-    pub(super) async fn send_alone(&self, request: Request) -> Result<Received, Broken> {
-        self.fresh.send(request).await
+    /// Sends what must not run twice, which always carries credentials.
+    pub(super) async fn send_alone(&self, body: Vec<u8>) -> Result<Received, Broken> {
+        self.fresh.send(body).await
     }
 }
 

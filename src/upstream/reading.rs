@@ -10,6 +10,8 @@ mod xml;
 
 use serde_json::Value as Json;
 
+use crate::contract::strict;
+
 pub(super) use page::Page;
 
 /// What the bytes are.
@@ -43,7 +45,7 @@ pub(super) fn read(body: &[u8]) -> Reading {
     }
     let lossless = std::str::from_utf8(body).is_ok();
     let text = String::from_utf8_lossy(body);
-    let text = text.trim_start_matches('\u{feff}').trim();
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if text.is_empty() {
         return Reading::Empty;
     }
@@ -53,7 +55,10 @@ pub(super) fn read(body: &[u8]) -> Reading {
     if let Some(page) = Page::read(text) {
         return Reading::Page(page);
     }
-    if let Some(json) = xml::read(text).or_else(|| php::read(text)).or_else(|| plain::read(text)) {
+    if let Some((json, whole)) = xml::read(text) {
+        return Reading::Tree { json, noisy: !(lossless && whole) };
+    }
+    if let Some(json) = php::read(text).or_else(|| plain::read(text)) {
         return Reading::Tree { json, noisy: !lossless };
     }
     within(text)
@@ -65,7 +70,9 @@ fn whole(text: &str, lossless: bool) -> Option<Reading> {
     let first = values.next()?.ok()?;
     let rest = text.get(values.byte_offset()..)?.trim();
     if rest.is_empty() {
-        return Some(Reading::Tree { json: unwrapped(first), noisy: !lossless });
+        // A key that stands twice says two things, of which only one would be heard.
+        let clear = lossless && strict::check(text.as_bytes()).is_ok();
+        return Some(Reading::Tree { json: unwrapped(first), noisy: !clear });
     }
     if !is_tree(&first) {
         return None;
@@ -104,8 +111,8 @@ fn within(text: &str) -> Reading {
 
 /// The values that could be meant as an answer: objects, and lists of objects.
 fn candidates(text: &str) -> impl Iterator<Item = Json> {
-    /// How many beginnings are tried; a page full of braces is no answer.
-    const TRIES: usize = 64;
+    /// How many beginnings are tried: each may read to the end of the text.
+    const TRIES: usize = 8;
     let mut from = 0;
     let mut tries = 0;
     std::iter::from_fn(move || {

@@ -41,7 +41,14 @@ impl Target {
         if !tls && !is_loopback(&host) {
             return Err(format!("https; http would send the key in the clear to {host}"));
         }
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" if tls => 443,
+            "" => 80,
+            written => {
+                let port = written.trim_start_matches(':').parse();
+                port.map_err(|_| format!("{expected}, with a port up to 65535"))?
+            }
+        };
         Ok(Self { host, port, tls, uri })
     }
 
@@ -110,6 +117,7 @@ mod tests {
             "https://user:pw@x/api",
             "https://x/api?action=balance",
             "https://x/api#a",
+            "https://x:99999/api",
             "",
         ] {
             assert!(Target::parse(bad).is_err(), "{bad}");

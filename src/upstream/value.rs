@@ -29,16 +29,14 @@ pub(super) fn is_absent(json: &Json) -> bool {
     }
 }
 
-/// A whole number, from a number or from digits.
+/// A whole number, from a number or from digits. `12.0` is whole where it is a number; in text a point may group.
 pub(super) fn integer(json: &Json) -> Option<i64> {
     let text = text(json)?;
-    let text = text.trim();
-    text.parse().ok().or_else(|| {
-        // `12.0` and `12.00` are whole; nothing else with a point is.
-        let (whole, fraction) = text.split_once('.')?;
-        let zero = !fraction.is_empty() && fraction.bytes().all(|b| b == b'0');
-        if zero { whole.parse().ok() } else { None }
-    })
+    let whole = match text.split_once('.') {
+        Some((whole, fraction)) if json.is_number() && fraction.bytes().all(|b| b == b'0') => whole,
+        _ => text.trim(),
+    };
+    whole.parse().ok()
 }
 
 /// Several whole numbers: a list, one, or some joined by commas.
@@ -71,9 +69,10 @@ pub(super) fn money(json: &Json) -> Option<i64> {
 /// Digits with grouping and a fraction. In text a single separator followed by exactly three digits groups
 /// (`1.200` is 1200); in a JSON number a point is always a point.
 fn amount(text: &str, grouped: bool) -> Option<i64> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest.trim_start()),
-        None => (1, text),
+    let (sign, digits) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(rest), _) => (-1, rest.trim_start()),
+        (None, Some(rest)) => (1, rest.trim_start()),
+        (None, None) => (1, text),
     };
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     if !digit(digits.chars().next()) || !digit(digits.chars().next_back()) {
@@ -83,8 +82,9 @@ fn amount(text: &str, grouped: bool) -> Option<i64> {
         None => (digits, ""),
         Some((_, tail)) if grouped && tail.len() == 3 => (digits, ""),
         Some((head, tail)) => {
-            let point = digits.get(head.len()..)?.starts_with(['.', ',']);
-            if !point || (grouped && tail.len() > 2) {
+            let separator = digits.get(head.len()..)?.chars().next()?;
+            // What groups cannot be the point as well: `1.200.00` is neither.
+            if !matches!(separator, '.' | ',') || head.contains(separator) || (grouped && tail.len() > 2) {
                 return None;
             }
             (head, tail)
@@ -203,6 +203,7 @@ mod tests {
             (json!("1,200"), 1_200),
             (json!("12.0"), 12),
             (json!("-50.000"), -50_000),
+            (json!("+50.000đ"), 50_000),
             (json!(0), 0),
         ] {
             assert_eq!(money(&written), Some(đồng), "{written}");
@@ -216,6 +217,7 @@ mod tests {
             json!(""),
             json!("x"),
             json!("1.2.3"),
+            json!("1.200.00"),
             json!("12,34,567"),
             json!("1.200,000.5"),
             json!(null),
@@ -266,7 +268,8 @@ mod tests {
     #[test]
     fn numbers_and_truths_come_as_text_too() {
         assert_eq!(integer(&json!("1042")), Some(1042));
-        assert_eq!(integer(&json!("12.00")), Some(12));
+        assert_eq!(integer(&json!(12.0)), Some(12));
+        assert_eq!(integer(&json!("1.000")), None, "one, or a thousand");
         assert_eq!(integer(&json!("vm-7")), None);
         assert_eq!(integers(&json!("1,2")), Some(vec![1, 2]));
         assert_eq!(integers(&json!(["3", 4])), Some(vec![3, 4]));

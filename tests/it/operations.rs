@@ -360,29 +360,29 @@ pub fn rows() -> Vec<Row> {
             ("POST", "/tickets"),
             json!({"subject": "VPS không ping được", "message": "Mô tả chi tiết lỗi..."}),
             r#","subject":"VPS không ping được","message":"Mô tả chi tiết lỗi...","attachment_urls":[]"#,
-            json!({"ticket_id": 46, "subject": "VPS không ping được", "state": "OPEN"}),
+            json!({"ticket_id": 47, "subject": "VPS không ping được", "state": "OPEN"}),
         ),
         row(
             "TicketService.ListTickets",
             ("GET", "/tickets"),
             json!({}),
             r#","page":1,"limit":20,"status":"""#,
-            json!({"tickets": [{"ticket_id": 46, "state": "OPEN", "create_time": "<any>"}]}),
+            json!({"tickets": [{"ticket_id": 47, "state": "OPEN", "create_time": "<any>"}]}),
         ),
         row(
             "TicketService.ReplyTicket",
-            ("POST", "/tickets/46/replies"),
-            json!({"ticket_id": 46, "message": "Nội dung trả lời...", "attachment_urls": ["https://example.vn/a.png"]}),
-            r#","ticket_id":46,"message":"Nội dung trả lời...","attachment_urls":["https://example.vn/a.png"]"#,
+            ("POST", "/tickets/47/replies"),
+            json!({"ticket_id": 47, "message": "Nội dung trả lời...", "attachment_urls": ["https://example.vn/a.png"]}),
+            r#","ticket_id":47,"message":"Nội dung trả lời...","attachment_urls":["https://example.vn/a.png"]"#,
             json!({"pending": false}),
         ),
         row(
             "TicketService.GetTicket",
-            ("GET", "/tickets/46"),
-            json!({"ticket_id": 46}),
-            r#","ticket_id":46"#,
-            json!({"ticket_id": 46, "message": "Mô tả chi tiết lỗi...",
-            "replies": [{"reply_id": "47", "author": "Khách hàng", "message": "Nội dung trả lời...", "attachment_urls": ["https://example.vn/a.png"], "create_time": "<any>"}]}),
+            ("GET", "/tickets/47"),
+            json!({"ticket_id": 47}),
+            r#","ticket_id":47"#,
+            json!({"ticket_id": 47, "message": "Mô tả chi tiết lỗi...",
+            "replies": [{"reply_id": "48", "author": "Khách hàng", "message": "Nội dung trả lời...", "attachment_urls": ["https://example.vn/a.png"], "create_time": "<any>"}]}),
         ),
         Row {
             body: Some(json!({"vpsid": 1, "rdns": "web.example.vn"})),
@@ -470,7 +470,7 @@ async fn both_faces_say_the_same_and_so_does_the_versioned_path() {
     let gateway = Gateway::sandbox();
     for row in rows().iter().filter(|row| operation(row.operation).effect.is_read()) {
         if row.path.contains("GZ6")
-            || row.path.contains("46")
+            || row.path.contains("47")
             || row.path.contains("login")
             || row.path.contains("vnc")
         {

@@ -7,8 +7,7 @@ use axum::extract::RawPathParams;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value};
 use serde_json::Value as Json;
 
-use super::strict;
-use crate::contract::{Body, Enumeration, Field, Kind, Message, Operation, Violation, any, nearest};
+use crate::contract::{Body, Enumeration, Field, Kind, Message, Operation, Violation, any, nearest, strict};
 use crate::fault::{Fault, Reason};
 
 /// Reads a whole request and applies the contract's rules to it.
@@ -77,7 +76,11 @@ impl<'a> Reader<'a> {
             if let Some(key) = name.strip_prefix("extra.").filter(|key| !key.is_empty())
                 && let Some(extra) = self.operation.input.extra()
             {
-                self.set_extra(extra, key, &text);
+                if seen.insert(name.to_string()) {
+                    self.set_extra(extra, key, &text);
+                } else {
+                    self.wrong(&*name, "is given twice");
+                }
                 continue;
             }
             let field = self.operation.free_fields().find(|field| field.name == name && !field.is_extra());
@@ -188,7 +191,10 @@ fn one(
         }
         (Kind::Bool, Json::Bool(flag)) => Ok(Value::Bool(*flag)),
         (_, Json::String(text)) => scalar(kind, text),
-        (Kind::Int32 | Kind::Int64, Json::Number(number)) => scalar(kind, &number.to_string()),
+        (Kind::Int32 | Kind::Int64, Json::Number(number)) => {
+            let digits = whole(&number.to_string()).map(|whole| whole.to_string());
+            scalar(kind, &digits.unwrap_or_default())
+        }
         (Kind::Enum(states), Json::Number(number)) => {
             let known = number.as_i64().and_then(|n| i32::try_from(n).ok()).and_then(|n| states.by_number(n));
             known.map(|value| Value::EnumNumber(value.number)).ok_or_else(|| expected(kind))
@@ -234,8 +240,8 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, String> {
             "false" | "0" => Some(Value::Bool(false)),
             _ => None,
         },
-        Kind::Int32 => whole(text).and_then(|n| i32::try_from(n).ok()).map(Value::I32),
-        Kind::Int64 => whole(text).map(Value::I64),
+        Kind::Int32 => text.parse().ok().map(Value::I32),
+        Kind::Int64 => text.parse().ok().map(Value::I64),
         Kind::Text => Some(Value::String(text.to_owned())),
         Kind::Enum(states) => states.by_name(text).map(|value| Value::EnumNumber(value.number)),
         Kind::Timestamp | Kind::Struct | Kind::Any | Kind::Amounts | Kind::Message(_) => None,
@@ -243,15 +249,17 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, String> {
     value.ok_or_else(|| expected(kind))
 }
 
-/// A whole number, however JSON writes it: `7`, `7.0`, `7e2`.
+/// A whole number, however JSON writes it: `7`, `7.0`, `7e2`. Nothing is rounded.
 fn whole(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    let double: f64 = text.parse().ok()?;
-    let exact = double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0;
-    #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-    exact.then_some(double as i64)
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let zeros = usize::try_from(exponent).ok()?.checked_sub(fraction.len())?;
+    // An i64 has at most 19 digits.
+    (zeros <= 19).then(|| format!("{integer}{fraction}{}", "0".repeat(zeros)).parse().ok())?
 }
 
 fn expected(kind: &Kind) -> String {
@@ -296,7 +304,9 @@ mod tests {
         for (text, number) in [("7", 7), ("7.0", 7), ("7e2", 700), ("-9223372036854775808", i64::MIN)] {
             assert_eq!(whole(text), Some(number), "{text}");
         }
-        for text in ["7.5", "9223372036854775808", "", "x", "NaN", "inf", "1e400"] {
+        for text in
+            ["7.5", "9223372036854775808", "", "x", "NaN", "inf", "1e400", "499999.99999999999999999", "7e-1"]
+        {
             assert_eq!(whole(text), None, "{text}");
         }
     }

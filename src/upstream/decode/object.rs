@@ -1,70 +1,91 @@
 //! One object of the provider into one message: every field is looked for under its names, in their order; a
 //! value that cannot be read without doubt stays where it was.
 
+use std::collections::HashSet;
+
 use prost_reflect::{DynamicMessage, MapKey, Value};
 use serde_json::{Map, Value as Json};
 
 use super::super::value;
 use crate::contract::{Field, Kind, Message, fold};
 
-/// Reads the members that are recognised and returns the others.
+/// Reads the members that are recognised and returns the others. `via` is the wrapper they stood under: in
+/// `order: {id: 5}`, `id` is also known as `orderid`.
 pub(super) fn read(
     plan: &Message,
     message: &mut DynamicMessage,
-    members: &Map<String, Json>,
+    members: Map<String, Json>,
+    via: Option<&str>,
 ) -> Map<String, Json> {
-    let folded: Vec<(String, &String, &Json)> =
-        members.iter().map(|(name, json)| (fold(name), name, json)).collect();
-    let mut taken: Vec<&String> = Vec::new();
+    let mut names: Vec<(String, &String, &Json)> = Vec::with_capacity(members.len());
+    for (name, json) in &members {
+        let folded = fold(name);
+        if let Some(via) = via.filter(|_| folded == "id") {
+            names.push((format!("{via}id"), name, json));
+        }
+        names.push((folded, name, json));
+    }
+    let mut taken: HashSet<&String> = HashSet::new();
     for field in plan.fields.iter().filter(|field| field.judged.is_none() && !field.is_extra()) {
         if message.has_field(&field.descriptor) {
             continue;
         }
         let named =
-            field.read_as.iter().flat_map(|wanted| folded.iter().filter(move |(name, _, _)| name == wanted));
+            field.read_as.iter().flat_map(|wanted| names.iter().filter(move |(name, _, _)| name == wanted));
         for (_, name, json) in named {
             if taken.contains(name) {
                 continue;
             }
             if value::is_absent(json) {
                 // "None" says nothing that is worth keeping; another name may say more.
-                taken.push(name);
+                taken.insert(name);
             } else if let Some(value) = value(field, json) {
                 message.set_field(&field.descriptor, value);
-                taken.push(name);
+                taken.insert(name);
                 break;
             }
         }
     }
-    let rest = members.iter().filter(|(name, _)| !taken.contains(name));
-    rest.map(|(name, json)| (name.clone(), json.clone())).collect()
+    let taken: HashSet<String> = taken.into_iter().cloned().collect();
+    members.into_iter().filter(|(name, _)| !taken.contains(name)).collect()
 }
 
 /// One item of a list, with its key if the list was an object.
-pub(super) fn item(plan: &Message, key: Option<&str>, json: &Json) -> DynamicMessage {
+pub(super) fn item(plan: &Message, key: Option<&str>, json: Json) -> DynamicMessage {
     let mut message = DynamicMessage::new(plan.descriptor.clone());
-    let rest = match json {
-        Json::Object(members) => read(plan, &mut message, members),
+    let mut rest = match json {
+        Json::Object(members) => read(plan, &mut message, members, None),
         bare => {
             let field = plan.fields.iter().find(|field| field.bare_value);
-            match field.and_then(|field| value(field, bare).map(|value| (field, value))) {
+            match field.and_then(|field| value(field, &bare).map(|value| (field, value))) {
                 Some((field, value)) => {
                     message.set_field(&field.descriptor, value);
                     Map::new()
                 }
-                None => Map::from_iter([("value".to_owned(), bare.clone())]),
+                None => Map::from_iter([("value".to_owned(), bare)]),
             }
         }
     };
-    super::keep(plan, &mut message, &rest);
-    let keyed = plan.fields.iter().find(|field| field.list_key);
-    if let (Some(key), Some(field)) = (key, keyed)
-        && !message.has_field(&field.descriptor)
-        && let Some(value) = value(field, &Json::from(key))
-    {
-        message.set_field(&field.descriptor, value);
+    if let Some(key) = key {
+        keyed(plan, &mut message, key, &mut rest);
     }
+    super::keep(plan, &mut message, &rest);
     message
+}
+
+/// The key of an item is its identifier, unless it has one; a key that says something else is kept.
+fn keyed(plan: &Message, message: &mut DynamicMessage, key: &str, rest: &mut Map<String, Json>) {
+    let field = plan.fields.iter().find(|field| field.list_key);
+    let read = field.and_then(|field| value(field, &Json::from(key)).map(|value| (field, value)));
+    match read {
+        Some((field, value)) if !message.has_field(&field.descriptor) => {
+            message.set_field(&field.descriptor, value)
+        }
+        Some((field, value)) if *message.get_field(&field.descriptor) == value => {}
+        _ => {
+            rest.entry("key").or_insert_with(|| Json::from(key));
+        }
+    }
 }
 
 /// The value of a field, if it can be read without doubt.
@@ -122,9 +143,11 @@ fn texts(json: &Json) -> Option<Vec<String>> {
 /// Several messages: a list, or an object keyed by something.
 fn messages(plan: &Message, json: &Json) -> Option<Value> {
     let items: Vec<Value> = match json {
-        Json::Array(items) => items.iter().map(|json| Value::Message(item(plan, None, json))).collect(),
+        Json::Array(items) => {
+            items.iter().map(|json| Value::Message(item(plan, None, json.clone()))).collect()
+        }
         Json::Object(members) if members.values().all(Json::is_object) => {
-            members.iter().map(|(key, json)| Value::Message(item(plan, Some(key), json))).collect()
+            members.iter().map(|(key, json)| Value::Message(item(plan, Some(key), json.clone()))).collect()
         }
         // One level of plural and singular: `replies: {reply: […]}`.
         Json::Object(members) if members.len() == 1 => return messages(plan, members.values().next()?),

@@ -12,7 +12,7 @@ use crate::contract::fold;
 use crate::fault::Reason;
 
 /// Members that hold words for a person, in order of preference.
-const MESSAGES: [&str; 13] = [
+pub(super) const NAMES: [&str; 13] = [
     "message",
     "msg",
     "errormessage",
@@ -137,7 +137,7 @@ pub(in super::super) fn bare(text: &str) -> String {
 
 /// The words for a person in an answer, also one level down.
 pub(super) fn of(members: &Map<String, Json>) -> Option<String> {
-    let here = MESSAGES.iter().find_map(|wanted| {
+    let here = NAMES.iter().find_map(|wanted| {
         let named = members.iter().filter(|(name, _)| fold(name) == *wanted);
         named.filter_map(|(_, json)| words(json)).next()
     });

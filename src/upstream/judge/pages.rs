@@ -17,6 +17,10 @@ pub(super) struct Found {
 /// What a row looks at.
 struct Seen<'a> {
     status: u16,
+    /// What the answer says it was served by.
+    server: &'a str,
+    /// The title of a page, without accents.
+    title: String,
     reading: &'a Reading,
     /// The text of a page or of no notation, without accents.
     text: String,
@@ -25,6 +29,11 @@ struct Seen<'a> {
 impl Seen<'_> {
     fn says(&self, any: &[&str]) -> bool {
         any.iter().any(|words| self.text.contains(words))
+    }
+
+    /// Whether Cloudflare itself says that it speaks. A page alone can say anything.
+    fn by_cloudflare(&self) -> bool {
+        self.server.eq_ignore_ascii_case("cloudflare")
     }
 
     fn is_page(&self) -> bool {
@@ -47,32 +56,28 @@ type Row = (&'static str, fn(&Seen<'_>) -> bool, Reason, Sent);
 const ROWS: &[Row] = &[
     ("redirect", |s| (300..400).contains(&s.status), Reason::UpstreamRedirected, Sent::Maybe),
     // SolusVM's word for wrong credentials.
-    ("http_405", |s| s.status == 405, Reason::UpstreamAuthFailed, Sent::Answered),
+    ("http_405", |s| !s.is_tree() && s.status == 405, Reason::UpstreamAuthFailed, Sent::Answered),
     (
         "cloudflare_1015",
-        |s| !s.is_tree() && s.says(&["error code: 1015"]),
+        |s| s.by_cloudflare() && matches!(s.status, 403 | 429) && s.text.starts_with("error code: 1015"),
         Reason::UpstreamRateLimited,
         Sent::Never,
     ),
     (
         "cloudflare_blocked",
-        |s| s.is_page() && s.status == 403 && s.says(&["attention required"]),
+        |s| s.by_cloudflare() && s.status == 403 && s.title.starts_with("attention required"),
         Reason::UpstreamBlocked,
         Sent::Never,
     ),
     (
         "cloudflare_challenge",
-        |s| {
-            s.is_page()
-                && matches!(s.status, 403 | 503)
-                && s.says(&["just a moment", "checking your browser", "challenge-platform"])
-        },
+        |s| s.by_cloudflare() && matches!(s.status, 403 | 503) && s.title.starts_with("just a moment"),
         Reason::UpstreamBlocked,
         Sent::Never,
     ),
     (
         "cloudflare_no_origin",
-        |s| !s.is_tree() && matches!(s.status, 521 | 523 | 525 | 526),
+        |s| s.by_cloudflare() && !s.is_tree() && matches!(s.status, 521 | 523 | 525 | 526),
         Reason::UpstreamUnreachable,
         Sent::Never,
     ),
@@ -130,12 +135,13 @@ pub(super) fn judge(
     reading: &Reading,
     scrub: &impl Fn(&str) -> String,
 ) -> Option<Found> {
-    let text = match reading {
-        Reading::Page(Page { lower, .. }) => bare(lower),
-        Reading::Text(text) => bare(text),
-        Reading::Tree { .. } | Reading::Empty | Reading::Unreadable(_) => String::new(),
+    let (title, text) = match reading {
+        Reading::Page(Page { title, lower }) => (bare(title), bare(lower)),
+        Reading::Text(text) => (String::new(), bare(text)),
+        Reading::Tree { .. } | Reading::Empty | Reading::Unreadable(_) => Default::default(),
     };
-    let seen = Seen { status: received.status, reading, text };
+    let server = received.server.as_deref().unwrap_or_default();
+    let seen = Seen { status: received.status, server, title, reading, text };
     let (rule, _, reason, sent) = ROWS.iter().find(|(_, fits, _, _)| fits(&seen))?;
     Some(Found { rule, reason: *reason, sent: *sent, detail: detail(received, reading, scrub) })
 }

@@ -92,7 +92,8 @@ fn trees() -> impl Strategy<Value = Json> {
 
 /// The whole way of an answer: whether it was taken for a success, and if not, the fault's reason and doubt.
 fn outcome(operation: &'static Operation, status: u16, body: &[u8]) -> Result<&'static str, (Reason, Sent)> {
-    let received = Received { status, retry_after: None, location: None, body: body.to_vec().into() };
+    let received =
+        Received { status, retry_after: None, location: None, server: None, body: body.to_vec().into() };
     let words = Words::default();
     let judge = Judge { operation, effect: operation.effect, words: &words };
     let request = prost_reflect::DynamicMessage::new(operation.input.descriptor.clone());

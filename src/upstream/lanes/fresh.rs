@@ -4,6 +4,7 @@
 //! As long as the count is zero, nothing can have reached the provider. From the first byte on, it may have.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Broken, MAX_ANSWER, Phase, Received, Request, Target, Waits};
+use super::{Broken, MAX_ANSWER, Phase, Received, Target, Waits};
 use crate::fault::Sent;
 
 /// The longest head of an answer, in bytes.
@@ -39,15 +40,15 @@ impl Lane {
         Self { target, waits, tls: TlsConnector::from(tls) }
     }
 
-    pub(super) async fn send(&self, request: Request) -> Result<Received, Broken> {
+    pub(super) async fn send(&self, body: Vec<u8>) -> Result<Received, Broken> {
         let written = Written::default();
-        let exchange = self.exchange(request, &written);
+        let exchange = self.exchange(body, &written);
         timeout(self.waits.total, exchange).await.unwrap_or_else(|_: Elapsed| {
             Err(Broken { at: Phase::Time, sent: written.verdict(), cause: "the time ran out".to_owned() })
         })
     }
 
-    async fn exchange(&self, request: Request, written: &Written) -> Result<Received, Broken> {
+    async fn exchange(&self, body: Vec<u8>, written: &Written) -> Result<Received, Broken> {
         let connect = |cause: String| Broken { at: Phase::Connect, sent: Sent::Never, cause };
         let stream = timeout(self.waits.connect, self.connect())
             .await
@@ -60,7 +61,7 @@ impl Lane {
             .handshake(stream)
             .await
             .map_err(|error| broken(Phase::Connect, error.to_string()))?;
-        let request = self.request(request).map_err(|error| broken(Phase::Send, error.to_string()))?;
+        let request = self.request(body).map_err(|error| broken(Phase::Send, error.to_string()))?;
         let answered = async {
             let response = sender.try_send_request(request).await.map_err(|mut error| {
                 // A message that is handed back was never begun, whatever else happened.
@@ -82,16 +83,23 @@ impl Lane {
         while_driving(answered, connection).await
     }
 
-    /// Looks the name up, connects to the first address that answers, and shakes hands.
+    /// Looks the name up, connects to the first address that answers, and shakes hands. Each address has its share
+    /// of the time, so that one that swallows packets does not take all of it.
     async fn connect(&self) -> io::Result<Stream> {
+        let found = tokio::net::lookup_host((self.target.host(), self.target.port())).await?;
+        let addresses: Vec<SocketAddr> = found.collect();
+        let share = self.waits.connect / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in tokio::net::lookup_host((self.target.host(), self.target.port())).await? {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
+        for address in addresses {
+            match timeout(share, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return self.shake(stream).await;
                 }
-                Err(error) => last = error,
+                Ok(Err(error)) => last = error,
+                Err(_elapsed) => {
+                    last = io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer"))
+                }
             }
         }
         Err(last)
@@ -105,18 +113,10 @@ impl Lane {
         Ok(Stream::Tls(Box::new(self.tls.connect(name, stream).await?)))
     }
 
-    fn request(&self, request: Request) -> http::Result<http::Request<Full<Bytes>>> {
-        let path = self.target.path();
-        let (method, path, body) = match request {
-            Request::Get(pairs) => {
-                let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-                (Method::GET, format!("{path}?{query}"), Vec::new())
-            }
-            Request::Post(body) => (Method::POST, path.to_owned(), body),
-        };
+    fn request(&self, body: Vec<u8>) -> http::Result<http::Request<Full<Bytes>>> {
         http::Request::builder()
-            .method(method)
-            .uri(path)
+            .method(Method::POST)
+            .uri(self.target.path())
             .header(HOST, self.target.host_header())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("*/*"))

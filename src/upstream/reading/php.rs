@@ -75,7 +75,9 @@ impl<'a> Reader<'a> {
                 _ => return None,
             };
             list &= key == index.to_string();
-            members.insert(key, self.value()?);
+            if members.insert(key, self.value()?).is_some() {
+                return None;
+            }
         }
         self.skip("}")?;
         self.depth -= 1;

@@ -11,7 +11,9 @@ pub(super) fn read(text: &str) -> Option<Json> {
         if !plain || value.contains(['<', '{']) {
             return None;
         }
-        members.insert(name.to_owned(), Json::from(value.trim()));
+        if members.insert(name.to_owned(), Json::from(value.trim())).is_some() {
+            return None;
+        }
     }
     Some(Json::Object(members))
 }
@@ -26,7 +28,7 @@ mod tests {
     fn pairs_become_a_tree() {
         let read_pairs = read("result=error;message=Invalid IP 203.0.113.9");
         assert_eq!(read_pairs, Some(json!({"result": "error", "message": "Invalid IP 203.0.113.9"})));
-        for other in ["error code: 1015", "OK", "<a href=\"x\">;", "a b=1"] {
+        for other in ["error code: 1015", "OK", "<a href=\"x\">;", "a b=1", "a=1;a=2"] {
             assert_eq!(read(other), None, "{other}");
         }
     }

@@ -1,10 +1,14 @@
-//! JSON as a purchase can trust it: one value, no key twice, bounded depth. An error says where it is.
+//! JSON as a purchase can trust it, in either direction: one value, no key twice, bounded depth. An error says
+//! where it is.
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+
+/// What the library marks its own values with.
+const TOKEN: &[u8] = b"$serde_json::";
 
 /// How deep arrays and objects may stand in one another.
 const MAX_DEPTH: usize = 32;
@@ -13,11 +17,26 @@ const MAX_DEPTH: usize = 32;
 ///
 /// A key that stands twice would be read as its last value by some and as its first by others, so it is
 /// refused.
-pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+    check(text)?;
+    serde_json::from_slice(text)
+}
+
+/// Whether one JSON value can be trusted, without keeping anything of it.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check(text: &[u8]) -> Result<(), serde_json::Error> {
+    // The library's own name for a number; an object with it would pass for one.
+    if text.windows(TOKEN.len()).any(|window| window == TOKEN) {
+        return Err(serde_json::Error::custom("a key starts with $serde_json"));
+    }
     let mut checker = serde_json::Deserializer::from_slice(text);
     Checked { depth: 0 }.deserialize(&mut checker)?;
-    checker.end()?;
-    serde_json::from_slice(text)
+    checker.end()
 }
 
 /// Walks a value and keeps nothing of it.
