@@ -24,7 +24,7 @@ pub(super) fn text(json: &Json) -> Option<String> {
 pub(super) fn is_absent(json: &Json) -> bool {
     match json {
         Json::Null => true,
-        Json::String(text) => text.trim().is_empty() || text.starts_with("0000-00-00"),
+        Json::String(text) => matches!(text.as_str(), "" | "0000-00-00" | "0000-00-00 00:00:00"),
         Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => false,
     }
 }

@@ -309,3 +309,81 @@ async fn a_purchase_goes_on_when_its_caller_hangs_up() {
     let line = gateway.logged("\"operation\":\"VpsService.CreateVps\"").await;
     assert!(line.contains("\"outcome\":\"OK\""), "{line}");
 }
+
+/// The library that tells HTTP/1 from HTTP/2 would wait for ever.
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_and_takes_no_place_for_long() {
+    let gateway =
+        Gateway::sandbox_with(&[("GIZAD_LIMITS_HEAD_TIMEOUT", "300ms"), ("GIZAD_LIMITS_CONNECTIONS", "2")]);
+    let address = gateway.api.trim_start_matches("http://").to_owned();
+    let said: [&[u8]; 2] = [b"", b"PRI * HTTP/2.0\r\n"];
+    let mut sockets: Vec<TcpStream> = said
+        .iter()
+        .map(|bytes| {
+            let mut socket = TcpStream::connect(&address).expect("a connection");
+            socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+            socket.write_all(bytes).expect("written");
+            socket
+        })
+        .collect();
+    for socket in &mut sockets {
+        let ended = socket.read(&mut [0; 16]).map_err(|error| error.kind());
+        assert!(matches!(ended, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)), "{ended:?}");
+    }
+    assert_eq!(gateway.get("/wallet").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_read_whose_caller_hangs_up_is_logged_too() {
+    let gateway = Gateway::sandbox();
+    gateway.order(json!({"kind": "stall"})).await;
+    let impatient =
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(150)).build().expect("a client");
+    let request = impatient.get(format!("{}/wallet", gateway.api)).header("x-request-id", "hung-up-1");
+    assert!(request.send().await.is_err());
+    let line = gateway.logged("hung-up-1").await;
+    assert!(line.contains("\"outcome\":\"CANCELLED\""), "{line}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once_and_says_what_was_cut_off() {
+    let mut gateway = Gateway::sandbox();
+    gateway.order(json!({"kind": "stall"})).await;
+    let (client, url) = (gateway.http.clone(), format!("{}/vps/1/reboot", gateway.api));
+    tokio::spawn(async move { client.post(url).send().await.map(|response| response.status()) });
+    while gateway.seen().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gateway.signal("TERM");
+    gateway.logged("stopping").await;
+    gateway.signal("INT");
+    assert!(gateway.ended().await.code().is_some());
+    let line = gateway.logged("stopped early").await;
+    assert!(line.contains("\"cut_off\":1"), "{line}");
+}
+
+/// A rounded amount would move other money than was asked for.
+#[tokio::test]
+async fn nothing_is_rounded_or_taken_twice() {
+    let gateway = Gateway::sandbox();
+    for amount in ["499999.99999999999999", "5e-1", "{\"$serde_json::private::Number\":\"500000\"}"] {
+        let body = format!("{{\"amount_vnd\":{amount}}}");
+        let answer = gateway
+            .send("POST", "/wallet/deposits", Some(("application/json", body.into_bytes())), &[])
+            .await;
+        assert_eq!(answer.status, 400, "{amount}: {}", answer.text);
+    }
+    for path in ["/vps/1e3", "/vps/1.0", "/wallet/transactions?extra.a=1&extra.a=2"] {
+        assert_problem(&gateway.get(path).await, 400, "INVALID_ARGUMENT");
+    }
+    // What has a field with rules of its own cannot be slipped past them.
+    let long = "x".repeat(220);
+    for (path, body) in [
+        ("/vps/1/renew", json!({"extra": {"billingcycle": long}})),
+        ("/vps/1/renew", json!({"extra": {"type": "email"}})),
+        ("/keys", json!({"product_id": "x", "extra": {"quantity": 100_000}})),
+    ] {
+        assert_problem(&gateway.post(path, body).await, 400, "INVALID_ARGUMENT");
+    }
+    assert_eq!(gateway.seen().await.len(), 0);
+}

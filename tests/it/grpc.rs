@@ -112,3 +112,42 @@ async fn grpc_web_answers_and_fails_like_grpc() {
         assert!(text.contains("x-request-id:"), "{path}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_message_that_does_not_arrive_is_not_waited_for() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_LIMITS_BODY_TIMEOUT", "300ms")]);
+    let never = reqwest::Body::wrap(Silence);
+    let request = gateway.http.post(format!("{}/gizad.v1.WalletService/GetWallet", gateway.api));
+    let response = request
+        .header("content-type", "application/grpc-web+proto")
+        .body(never)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.headers().get("grpc-status").map(|value| value.as_bytes()), Some(b"4".as_slice()));
+}
+
+/// A body without beginning or end.
+struct Silence;
+
+impl hyper::body::Body for Silence {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn grpc_over_http_1_is_told_what_it_needs() {
+    let gateway = Gateway::sandbox();
+    let answer = gateway
+        .send("POST", "/gizad.v1.WalletService/GetWallet", Some(("application/grpc", Vec::new())), &[])
+        .await;
+    assert_eq!((answer.status, answer.reason().as_str()), (415, "UNSUPPORTED_MEDIA_TYPE"), "{}", answer.text);
+    assert!(answer.text.contains("HTTP/2"), "{}", answer.text);
+}

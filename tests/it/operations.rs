@@ -540,3 +540,43 @@ async fn actions_without_an_operation_are_called_only_when_listed() {
     let spent = gateway.post("/actions/secret_sale", json!({})).await;
     assert_eq!(spent.reason(), "OUTCOME_UNKNOWN", "{}", spent.text);
 }
+
+/// What is written comes back as it was: through encode, the provider, judge and decode.
+#[test]
+fn texts_survive_the_way_there_and_back() {
+    use proptest::prelude::*;
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let gateway = runtime.block_on(async { Gateway::sandbox() });
+    let texts = ("[^\\x00-\\x1f]{1,60}", "\\PC{1,80}", 1_i64..i64::from(i32::MAX));
+    let config =
+        proptest::test_runner::Config { cases: 150, failure_persistence: None, ..Default::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let personality = std::cell::Cell::new(0);
+    runner
+        .run(&texts, |(subject, message, amount)| {
+            runtime.block_on(async {
+                let next = personality.replace(personality.get() + 1) % PERSONALITIES.len();
+                gateway.control("PUT", "/personality", json!({"personality": PERSONALITIES[next]})).await;
+                let opened = gateway.post("/tickets", json!({"subject": subject, "message": message})).await;
+                prop_assert_eq!(opened.status, 201, "{}", opened.text);
+                let ticket = gateway.get(&format!("/tickets/{}", opened.json()["ticket_id"])).await.json();
+                prop_assert_eq!(
+                    ticket["subject"].as_str(),
+                    Some(subject.as_str()),
+                    "{}",
+                    PERSONALITIES[next]
+                );
+                prop_assert_eq!(
+                    ticket["message"].as_str(),
+                    Some(message.as_str()),
+                    "{}",
+                    PERSONALITIES[next]
+                );
+                let amount = amount + 10_000;
+                let deposit = gateway.post("/wallet/deposits", json!({"amount_vnd": amount})).await.json();
+                prop_assert_eq!(&deposit["amount_vnd"], &json!(amount), "{}", PERSONALITIES[next]);
+                Ok(())
+            })
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}

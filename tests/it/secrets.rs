@@ -71,3 +71,27 @@ async fn at_trace_level_the_whole_api_logs_no_secret() {
         }
     }
 }
+
+/// PHP escapes slashes, pages escape quotes, redirects escape everything.
+#[tokio::test]
+async fn an_echo_in_another_spelling_is_taken_out_too() {
+    let secret = "ab/cd\"EF&gh=ij";
+    let gateway = Gateway::sandbox_with(&[("GIZAD_SANDBOX_SECRET", secret)]);
+    let echoes = [
+        json!({"body": "you sent ab\\/cd\\\"EF&gh=ij"}),
+        json!({"body": r#"{"success":false,"message":"bad: ab\\/cd\\\"EF&gh=ij"}"#}),
+        json!({"body": r#"{"success":true,"data":{"balance":1,"x":"ab\/cd\"EF&gh=ij"}}"#}),
+        json!({"status": 403, "body": "<html><title>ab/cd&quot;EF&amp;gh=ij</title></html>"}),
+        json!({"status": 302, "headers": [["Location", "https://x.example/ab%2Fcd%22EF%26gh%3Dij"]]}),
+    ];
+    for mut echo in echoes {
+        echo["kind"] = json!("answer");
+        gateway.order(echo.clone()).await;
+        let answer = gateway.get("/wallet").await;
+        let shown = answer.text.clone() + &gateway.log();
+        assert!(answer.text.contains("[redacted]"), "{echo}: {}", answer.text);
+        for piece in ["EF&", "EF&amp;", "EF%26"] {
+            assert!(!shown.contains(piece), "{echo}: {shown}");
+        }
+    }
+}

@@ -184,3 +184,31 @@ fn an_address_in_use_is_an_error_that_names_it() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains(&format!("cannot listen on {address}")), "{}", said(&output));
 }
+
+#[test]
+fn what_cannot_work_is_refused_and_no_password_is_shown() {
+    let file = File::new("cannot", "[nonsense]\n[actions]\n\"a.b\" = \"read\"\n");
+    let environment = [
+        ("GIZAD_UPSTREAM_URL", "https://user:hunter2-canary@x/api"),
+        ("GIZAD_UPSTREAM_TIMEOUT", "10m"),
+        ("GIZAD_CREDENTIALS_IDENTIFIER", "  "),
+        ("GIZAD_CREDENTIALS_SECRET", "a\nb-canary"),
+    ];
+    let output = gizad(&["check", "--config", file.path()], &environment);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    assert!(
+        !text.contains("canary") && !String::from_utf8_lossy(&output.stdout).contains("canary"),
+        "{text}"
+    );
+    for expected in [
+        "nonsense: there is no such setting",
+        "actions.a.b: expected a name of letters",
+        "upstream.url: expected a URL",
+        "shutdown.grace: expected no less than upstream.timeout",
+        "credentials.identifier: expected a text on one line",
+        "credentials.secret: expected a text on one line",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
