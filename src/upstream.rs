@@ -32,6 +32,7 @@ use decode::Unfit;
 use encode::Outgoing;
 use judge::Judge;
 use lanes::{Broken, Lanes, Phase, Received, Request, Waits};
+use reading::Reading;
 
 /// The provider's settings.
 #[derive(Clone, Debug)]
@@ -112,7 +113,8 @@ impl Inner {
         let judge = Judge { operation, effect, words: &self.options.words };
         let scrub = |text: &str| self.credentials.scrub(text);
         let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
-        let success = judge.judge(received, scrub, scrub_tree)?;
+        let success =
+            judge.judge(received, scrub, scrub_tree).map_err(|fault| weighed(call, received, fault))?;
         match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
             Ok(message) => Ok(Reply { message, rule: success.rule, noisy: success.noisy }),
             Err(Unfit::Minimum(rule)) => {
@@ -125,6 +127,20 @@ impl Inner {
                 Err(Fault { answer: Some(answer), ..fault }.sent(Sent::Answered))
             }
         }
+    }
+}
+
+/// A refusal of what must not run twice, weighed against its own answer: what came of a purchase beside a refusal is
+/// a reason to look, and no refusal.
+fn weighed(call: &Call, received: &Received, fault: Fault) -> Fault {
+    if call.effect.is_repeatable() || fault.sent != Sent::Answered {
+        return fault;
+    }
+    match reading::read(&received.body) {
+        Reading::Tree { json, .. } if decode::is_evident(call.operation, &json) => {
+            judge::doubted(call.effect, fault.sent(Sent::Maybe))
+        }
+        _ => fault,
     }
 }
 

@@ -12,7 +12,6 @@ mod signals;
 
 use serde_json::Value as Json;
 
-use super::decode;
 use super::lanes::Received;
 use super::reading::{Reading, read};
 use crate::contract::{Effect, Kind, Operation, Shape, fold};
@@ -130,10 +129,7 @@ impl Judge<'_> {
                 let (rule, noisy) = ("pending_state", false);
                 return Ok(Success { tree, rule, pending: true, explicit: true, noisy, message });
             }
-            let fault = self.refused(rule, received, message);
-            // What came of a purchase beside a refusal is a reason to look, and no refusal.
-            let evident = !self.effect.is_repeatable() && decode::is_evident(self.operation, &tree);
-            return Err(if evident { self.doubted(fault.sent(Sent::Maybe)) } else { fault });
+            return Err(self.refused(rule, received, message));
         }
         if failed {
             let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received, String::new());
