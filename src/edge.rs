@@ -4,8 +4,10 @@
 //! Absent here: any decision about a call, any policy, any provider.
 
 mod accept;
+mod body;
 mod columns;
 mod grpc;
+mod origin;
 mod problem;
 mod rest;
 mod status;
@@ -25,7 +27,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use crate::ambient;
 use crate::call::{Call, Face, Reply, RequestId};
-use crate::contract::Contract;
+use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Limits};
@@ -45,6 +47,8 @@ pub struct Options {
     pub max_body: usize,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
+    /// Names by which callers may reach gizad, beside this machine's own.
+    pub hosts: Vec<String>,
 }
 
 /// The two faces on one port.
@@ -54,6 +58,7 @@ pub struct Edge {
     grpc: axum::Router,
     health: HealthReporter,
     services: Vec<&'static str>,
+    hosts: Vec<String>,
 }
 
 impl Edge {
@@ -64,7 +69,13 @@ impl Edge {
     pub fn new(contract: &'static Contract, gate: &Gate, options: &Options) -> Result<Self, String> {
         let (grpc, health) = grpc::router(contract, gate, options)?;
         let services = contract.services().chain([""]).collect();
-        Ok(Self { rest: rest::router(contract, gate, options), grpc, health, services })
+        Ok(Self {
+            rest: rest::router(contract, gate, options),
+            grpc,
+            health,
+            services,
+            hosts: options.hosts.clone(),
+        })
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
@@ -81,22 +92,42 @@ impl Edge {
     pub async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         let id = named(request.headers());
         request.extensions_mut().insert(id.clone());
-        let (grpc, web) = (is_grpc(request.headers()), is_grpc_web(request.headers()));
-        let mut response = if grpc && !web && request.version() < Version::HTTP_2 {
-            let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
-            let fault = Fault::new(Reason::UnsupportedMediaType, detail);
-            log_refused(Face::Grpc.as_str(), &id, &fault);
-            problem::response(&fault, &id)
-        } else if grpc {
-            infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
-        } else {
-            infallible(self.rest.oneshot(request).await)
+        let face = face(&request);
+        let mut response = match (self.admit(&request), face) {
+            (Ok(()), Face::Rest) => infallible(self.rest.oneshot(request).await),
+            (Ok(()), Face::Grpc) => {
+                infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
+            }
+            (Err(fault), _) => {
+                log_refused(face.as_str(), &id, &fault);
+                match face {
+                    Face::Rest => problem::response(&fault, &id),
+                    Face::Grpc => grpc::refused(&fault, &id),
+                }
+            }
         };
         if let Ok(value) = id.as_str().parse() {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         response
     }
+
+    /// Whether a request may come in at all, whatever it asks for.
+    fn admit(&self, request: &Request<Incoming>) -> Result<(), Fault> {
+        origin::check(request.uri(), request.headers(), &self.hosts)?;
+        if face(request) == Face::Rest && has_type(request.headers(), b"application/grpc") {
+            let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
+            return Err(Fault::new(Reason::UnsupportedMediaType, detail));
+        }
+        Ok(())
+    }
+}
+
+/// The face a request is for. gRPC over HTTP/1.1 has nowhere to put its trailers, so it gets the answer of REST.
+fn face(request: &Request<Incoming>) -> Face {
+    let web = has_type(request.headers(), b"application/grpc-web");
+    let grpc = has_type(request.headers(), b"application/grpc") && request.version() >= Version::HTTP_2;
+    if web || grpc { Face::Grpc } else { Face::Rest }
 }
 
 fn infallible<T>(answered: Result<T, Infallible>) -> T {
@@ -111,6 +142,18 @@ fn id(extensions: &http::Extensions) -> RequestId {
     extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::from_random(ambient::random()))
 }
 
+/// What an idempotency key asks for cannot be promised without a record of purchases, and a promise that is silently
+/// not kept buys twice.
+fn refuse_key(headers: &HeaderMap, operation: &Operation) -> Result<(), Fault> {
+    if operation.effect.is_read() || !headers.contains_key("idempotency-key") {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::KeyUnsupported,
+        "this build keeps no record of purchases yet and would not honour the Idempotency-Key",
+    ))
+}
+
 /// The name of a request: the caller's, if it can be repeated safely.
 fn named(headers: &HeaderMap) -> RequestId {
     headers
@@ -120,12 +163,8 @@ fn named(headers: &HeaderMap) -> RequestId {
         .unwrap_or_else(|| RequestId::from_random(ambient::random()))
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-fn is_grpc_web(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"))
+fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(beginning))
 }
 
 /// Logs a request that never became a call, with the fields a call is logged with.

@@ -189,6 +189,12 @@ reasons! {
     RouteNotFound = "ROUTE_NOT_FOUND",
     /// There is something at this path, under another method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED",
+    /// The request does not name a host that gizad knows itself by.
+    HostNotAllowed = "HOST_NOT_ALLOWED",
+    /// A web page of another site sent it.
+    CrossSite = "CROSS_SITE",
+    /// The message is compressed.
+    CompressionUnsupported = "COMPRESSION_UNSUPPORTED",
     /// The caller asks for a promise this build cannot keep.
     KeyUnsupported = "IDEMPOTENCY_KEY_UNSUPPORTED",
     /// The settings do not allow this action.

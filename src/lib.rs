@@ -57,6 +57,8 @@
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
 //!   whatever comes back.
+//! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
+//!   address it reached.
 //!
 //! # Where this departs from the design it was built from
 //!

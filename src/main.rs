@@ -2,7 +2,6 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,10 +33,10 @@ enum Command {
         sandbox: bool,
         /// Where REST and gRPC are served [default: 127.0.0.1:7070].
         #[arg(long, value_name = "ADDR")]
-        listen: Option<SocketAddr>,
+        listen: Option<String>,
         /// Where health is served [default: 127.0.0.1:7071].
         #[arg(long, value_name = "ADDR")]
-        admin_listen: Option<SocketAddr>,
+        admin_listen: Option<String>,
         /// Refused: the command line can be read by every user of the machine.
         #[arg(long, hide = true, value_name = "SECRET")]
         secret: Option<String>,
@@ -48,10 +47,10 @@ enum Command {
         given: Given,
         /// Where it answers like the provider.
         #[arg(long, value_name = "ADDR")]
-        listen: Option<SocketAddr>,
+        listen: Option<String>,
         /// Where it takes orders to change its ways.
         #[arg(long, value_name = "ADDR")]
-        control: Option<SocketAddr>,
+        control: Option<String>,
     },
     /// Checks the settings and prints them as they are used, with secrets masked.
     Check {
@@ -90,22 +89,22 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
         Command::Serve { given, sandbox, listen, admin_listen, secret: None } => {
-            let addresses = [("listen.api", listen), ("listen.admin", admin_listen)];
-            let flags = flags(given, sandbox, &addresses);
+            let addresses = vec![("listen.api", listen), ("listen.admin", admin_listen)];
+            let flags = flags(given, sandbox, addresses);
             match Settings::load(&flags, &settings::environment()) {
                 Ok(settings) => run(&settings.log.clone(), boot::serve(settings)),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
         Command::Sandbox { given, listen, control } => {
-            let addresses = [("sandbox.listen", listen), ("sandbox.control", control)];
-            match Settings::load_sandbox(&flags(given, true, &addresses), &settings::environment()) {
+            let addresses = vec![("sandbox.listen", listen), ("sandbox.control", control)];
+            match Settings::load_sandbox(&flags(given, true, addresses), &settings::environment()) {
                 Ok((options, log)) => run(&log, boot::sandbox(options)),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
         Command::Check { given, sandbox } => {
-            let (flags, environment) = (flags(given, sandbox, &[]), settings::environment());
+            let (flags, environment) = (flags(given, sandbox, Vec::new()), settings::environment());
             print!("{}", Settings::shown(&flags, &environment));
             match Settings::load(&flags, &environment) {
                 Ok(_) => ExitCode::SUCCESS,
@@ -125,8 +124,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn flags(given: Given, sandbox: bool, addresses: &[(&'static str, Option<SocketAddr>)]) -> Flags {
-    let set = addresses.iter().filter_map(|(path, address)| Some((*path, (*address)?.to_string())));
+fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<String>)>) -> Flags {
+    let set = addresses.into_iter().filter_map(|(path, address)| Some((path, address?)));
     Flags { config: given.config, set: set.collect(), sandbox }
 }
 

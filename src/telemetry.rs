@@ -18,22 +18,30 @@ impl Options {
     /// Reads the levels (`info`, `info,gizad=debug`) and the format (`text`, `json`, `auto`).
     ///
     /// # Errors
-    /// The setting that is wrong, and what was expected.
-    pub fn read(level: &str, format: &str) -> Result<Self, (&'static str, String)> {
-        let expected = "a level (error, warn, info, debug, trace), also by part: info,gizad=debug";
-        let levels: Targets = level.parse().map_err(|_| ("log.level", expected.to_owned()))?;
+    /// The settings that are wrong, each with what was expected.
+    pub fn read(level: &str, format: &str) -> Result<Self, Vec<(&'static str, &'static str)>> {
         // A lone word that is no level would be taken for the name of a part, which then logs everything.
         let lone = level.split(',').filter(|part| !part.contains('='));
-        if level.is_empty() || lone.into_iter().any(|part| part.trim().parse::<LevelFilter>().is_err()) {
-            return Err(("log.level", expected.to_owned()));
-        }
+        let known =
+            !level.is_empty() && lone.into_iter().all(|part| part.trim().parse::<LevelFilter>().is_ok());
+        let levels = level.parse::<Targets>().ok().filter(|_| known);
         let json = match format {
-            "json" => true,
-            "text" => false,
-            "auto" => !io::stderr().is_terminal(),
-            _ => return Err(("log.format", "one of auto, text, json".to_owned())),
+            "json" => Some(true),
+            "text" => Some(false),
+            "auto" => Some(!io::stderr().is_terminal()),
+            _ => None,
         };
-        Ok(Self { levels, json })
+        match (levels, json) {
+            (Some(levels), Some(json)) => Ok(Self { levels, json }),
+            (levels, json) => {
+                let level = "a level (error, warn, info, debug, trace), also by part: info,gizad=debug";
+                let wrong = [
+                    levels.is_none().then_some(("log.level", level)),
+                    json.is_none().then_some(("log.format", "one of auto, text, json")),
+                ];
+                Err(wrong.into_iter().flatten().collect())
+            }
+        }
     }
 }
 

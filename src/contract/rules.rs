@@ -120,6 +120,10 @@ impl Rules {
     }
 
     fn number(&self, number: i64) -> Option<String> {
+        // Zero is also what a number is that was not given.
+        if let Some(bound) = self.gt.filter(|bound| number == 0 && *bound >= 0) {
+            return Some(format!("is required and must be greater than {bound}"));
+        }
         if let Some(bound) = self.gt.filter(|bound| number <= *bound) {
             return Some(format!("must be greater than {bound}, is {number}"));
         }

@@ -73,6 +73,25 @@ pub fn columns(reason: Reason) -> Columns {
             "The path takes other methods",
             "Use one of the methods in the `Allow` header.",
         ),
+        Reason::HostNotAllowed => (
+            StatusCode::MISDIRECTED_REQUEST,
+            Code::PermissionDenied,
+            "The Host is not known",
+            "Call by loopback address or localhost, or have the name added to listen.hosts in the settings. A page \
+             that reaches gizad by a name of its own is refused here.",
+        ),
+        Reason::CrossSite => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "A web page of another site sent this",
+            "Call from a program. Browsers may only call from gizad's own pages.",
+        ),
+        Reason::CompressionUnsupported => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::Unimplemented,
+            "Compressed messages are not read",
+            "Send the message uncompressed; none of this API is long.",
+        ),
         Reason::KeyUnsupported => (
             StatusCode::NOT_IMPLEMENTED,
             Code::Unimplemented,

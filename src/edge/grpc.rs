@@ -7,16 +7,15 @@ use axum::body::Body;
 use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use prost_reflect::DynamicMessage;
-use tokio::time::timeout;
 use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tower::ServiceExt as _;
 
 pub use codec::Dynamic;
 
-use super::{Gate, Options, status};
+use super::{Gate, Options, body, status};
 use crate::call::{Call, Face, RequestId};
 use crate::contract::{Contract, Operation, nearest};
 use crate::fault::{Fault, Reason};
@@ -62,8 +61,7 @@ async fn answer(
     request: Request<Body>,
 ) -> Response<Body> {
     let id = super::id(request.extensions());
-    let limit = options.max_body;
-    let request = match arrived(request, &options).await {
+    let request = match arrived(operation, request, &options).await {
         Ok(request) => request,
         Err(fault) => return refuse(&fault, &id),
     };
@@ -84,31 +82,24 @@ async fn answer(
         }
     });
     let codec = Dynamic::new(operation.input.descriptor.clone());
-    let mut grpc = tonic::server::Grpc::new(codec).max_decoding_message_size(limit);
+    let mut grpc = tonic::server::Grpc::new(codec).max_decoding_message_size(options.max_body);
     let response = grpc.unary(unary, request).await.map(Body::new);
     match undetailed(response.headers()) {
-        Some(status) => refuse(&explained(&status, limit), &id),
+        Some(status) => refuse(&explained(&status, &options), &id),
         None => response,
     }
 }
 
-/// The request with its whole body, which has to arrive in time and stay short.
-async fn arrived(request: Request<Body>, options: &Options) -> Result<Request<Full<Bytes>>, Fault> {
+/// The request with its whole body.
+async fn arrived(
+    operation: &Operation,
+    request: Request<Body>,
+    options: &Options,
+) -> Result<Request<Full<Bytes>>, Fault> {
     let (parts, body) = request.into_parts();
-    let limited = Limited::new(body, options.max_body.saturating_add(PREFIX));
-    match timeout(options.body_timeout, limited.collect()).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(parts, Full::from(body.to_bytes()))),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(options.max_body)),
-        Ok(Err(error)) => Err(Fault::new(Reason::MalformedBody, format!("the message broke off: {error}"))),
-        Err(_elapsed) => {
-            let seconds = options.body_timeout.as_secs();
-            Err(Fault::new(Reason::BodyTooSlow, format!("the message took longer than {seconds} s")))
-        }
-    }
-}
-
-fn too_large(limit: usize) -> Fault {
-    Fault::new(Reason::BodyTooLarge, format!("a request's message has at most {limit} bytes"))
+    super::refuse_key(&parts.headers, operation)?;
+    let body = body::whole(body, options, PREFIX).await?;
+    Ok(Request::from_parts(parts, Full::from(body)))
 }
 
 fn read_call(
@@ -116,12 +107,6 @@ fn read_call(
     request: tonic::Request<DynamicMessage>,
     id: RequestId,
 ) -> Result<Call, Fault> {
-    if request.metadata().contains_key("idempotency-key") && !operation.effect.is_read() {
-        return Err(Fault::new(
-            Reason::KeyUnsupported,
-            "this build keeps no record of purchases yet and would not honour the idempotency-key",
-        ));
-    }
     let request = request.into_inner();
     let violations = operation.input.violations(&request);
     if !violations.is_empty() {
@@ -141,6 +126,11 @@ async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<B
 /// Answers with a fault and logs it.
 fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
     super::log_refused(Face::Grpc.as_str(), id, fault);
+    refused(fault, id)
+}
+
+/// Answers with a fault.
+pub(super) fn refused(fault: &Fault, id: &RequestId) -> Response<Body> {
     status::status(fault, id).into_http::<tonic::body::Body>().map(Body::new)
 }
 
@@ -153,9 +143,10 @@ fn undetailed(headers: &HeaderMap) -> Option<Status> {
 }
 
 /// What such a status is about: the message was too long, compressed, or no protobuf.
-fn explained(status: &Status, limit: usize) -> Fault {
+fn explained(status: &Status, options: &Options) -> Fault {
     match status.code() {
-        Code::OutOfRange => too_large(limit),
+        Code::OutOfRange => body::too_large(options),
+        Code::Unimplemented => Fault::new(Reason::CompressionUnsupported, status.message().to_owned()),
         _ => Fault::new(Reason::MalformedBody, status.message().to_owned()),
     }
 }

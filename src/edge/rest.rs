@@ -15,11 +15,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use super::{Gate, Options, id, problem};
+use super::{Gate, Options, body, id, problem};
 use crate::call::{Call, Face, Reply, RequestId};
 use crate::contract::{Contract, Effect, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -106,12 +104,7 @@ async fn read_call(
     body: Body,
     id: RequestId,
 ) -> Result<Call, Fault> {
-    if parts.headers.contains_key("idempotency-key") && !operation.effect.is_read() {
-        return Err(Fault::new(
-            Reason::KeyUnsupported,
-            "this build keeps no record of purchases yet and would not honour the Idempotency-Key",
-        ));
-    }
+    super::refuse_key(&parts.headers, operation)?;
     let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|rejected| {
         Fault::new(Reason::InvalidArgument, format!("the path cannot be read: {rejected}"))
     })?;
@@ -122,25 +115,11 @@ async fn read_call(
 
 /// The whole body, if it is short, quick and JSON. An empty one needs no label.
 async fn read_body(headers: &HeaderMap, body: Body, options: &Options) -> Result<Bytes, Fault> {
-    let too_large = || {
-        Fault::new(Reason::BodyTooLarge, format!("a request's body has at most {} bytes", options.max_body))
-    };
-    let announced =
-        headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > options.max_body as u64) {
-        return Err(too_large());
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    if announced.is_some_and(|length: u64| length > options.max_body as u64) {
+        return Err(body::too_large(options));
     }
-    let body = match timeout(options.body_timeout, Limited::new(body, options.max_body).collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large()),
-        Ok(Err(error)) => {
-            return Err(Fault::new(Reason::MalformedBody, format!("the body broke off: {error}")));
-        }
-        Err(_elapsed) => {
-            let seconds = options.body_timeout.as_secs();
-            return Err(Fault::new(Reason::BodyTooSlow, format!("the body took longer than {seconds} s")));
-        }
-    };
+    let body = body::whole(body, options, 0).await?;
     if !body.is_empty() && !is_json(headers) {
         let given = headers.get(CONTENT_TYPE).map_or("none", |v| v.to_str().unwrap_or("not text"));
         let given = given.chars().take(100).collect::<String>();

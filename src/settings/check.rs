@@ -28,11 +28,15 @@ pub(super) fn settings(
     if !in_sandbox && !listen.api.ip().is_loopback() {
         check.wrong("listen.api", "a loopback address, because gizad does not tell its callers apart yet");
     }
+    if listen.api == listen.admin && listen.api.port() != 0 {
+        check.wrong("listen.admin", "another address than that of listen.api");
+    }
     let upstream = check.upstream(in_sandbox);
     let credentials = if in_sandbox { check.sandbox_pair() } else { check.pair() };
     let edge = edge::Options {
         max_body: check.whole("limits.body_bytes", 1024, 16 * 1024 * 1024),
         body_timeout: check.duration("limits.body_timeout"),
+        hosts: check.names("listen.hosts"),
     };
     let limits = edge::Limits {
         connections: check.whole("limits.connections", 1, 100_000),
@@ -85,21 +89,38 @@ impl Check<'_> {
             .push(Mistake { path: path.to_owned(), expected: format!("expected {expected}{written}") });
     }
 
+    fn written(&self, path: &str) -> Option<&str> {
+        self.given.entry(path).and_then(|entry| entry.value.as_str())
+    }
+
     fn text(&mut self, path: &str) -> String {
-        match self.given.entry(path).map(|entry| &entry.value) {
-            Some(Value::String(text)) => text.clone(),
-            _ => {
-                self.wrong(path, "a text");
-                String::new()
-            }
-        }
+        let text = self.written(path).map(str::to_owned);
+        text.unwrap_or_else(|| {
+            self.wrong(path, "a text");
+            String::new()
+        })
     }
 
     fn address(&mut self, path: &str) -> SocketAddr {
-        let read = self.text(path).parse();
-        read.unwrap_or_else(|_| {
+        let read = self.written(path).and_then(|text| text.parse().ok());
+        read.unwrap_or_else(|| {
             self.wrong(path, "an address and a port, such as 127.0.0.1:7070 or [::1]:7070");
             SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    /// A list of texts; in the environment, joined by commas.
+    fn names(&mut self, path: &str) -> Vec<String> {
+        let read: Option<Vec<String>> = match self.given.entry(path).map(|entry| &entry.value) {
+            Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            Some(Value::String(text)) => Some(
+                text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            ),
+            _ => None,
+        };
+        read.unwrap_or_else(|| {
+            self.wrong(path, "a list of names, such as [\"gizad.default.svc\"]");
+            Vec::new()
         })
     }
 
@@ -119,8 +140,8 @@ impl Check<'_> {
     }
 
     fn duration(&mut self, path: &str) -> Duration {
-        let text = self.text(path);
-        duration(&text).unwrap_or_else(|| {
+        let read = self.written(path).and_then(duration);
+        read.unwrap_or_else(|| {
             self.wrong(path, "a duration from 1ms to 24h, such as 500ms, 5s, 2m or 1h");
             Duration::from_secs(1)
         })
@@ -128,12 +149,12 @@ impl Check<'_> {
 
     fn upstream(&mut self, in_sandbox: bool) -> upstream::Options {
         let url = self.text("upstream.url");
-        // The sandbox has an address only once it runs; boot puts it here.
-        let target = if in_sandbox { Ok(Target::loopback()) } else { Target::parse(&url) };
-        let target = target.unwrap_or_else(|expected| {
+        let target = Target::parse(&url).unwrap_or_else(|expected| {
             self.wrong("upstream.url", &expected);
             Target::loopback()
         });
+        // The sandbox has an address only once it runs; boot puts it here.
+        let target = if in_sandbox { Target::loopback() } else { target };
         upstream::Options {
             target,
             frontend_source: self.text("upstream.frontend_source"),
@@ -295,8 +316,10 @@ impl Check<'_> {
 
     fn log(&mut self) -> telemetry::Options {
         let (level, format) = (self.text("log.level"), self.text("log.format"));
-        telemetry::Options::read(&level, &format).unwrap_or_else(|(path, expected)| {
-            self.wrong(path, &expected);
+        telemetry::Options::read(&level, &format).unwrap_or_else(|wrong| {
+            for (path, expected) in wrong {
+                self.wrong(path, expected);
+            }
             telemetry::Options::default()
         })
     }

@@ -188,9 +188,11 @@ fn variable(name: &str, text: &str, given: &mut Given, mistakes: &mut Vec<Mistak
     // Kubernetes sets these in every pod beside a Service that is called gizad.
     let of_a_service = ["GIZAD_SERVICE_", "GIZAD_PORT"].iter().any(|prefix| name.starts_with(prefix));
     if !of_a_service {
-        let names: Vec<&str> = known.iter().map(|(variable, _)| variable.as_str()).collect();
-        let expected = match nearest(name, names) {
-            Some(near) => format!("this variable is no setting; did you mean {near}?"),
+        // What they have in common makes none of them nearer.
+        let own = |name: &'_ str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
+        let names: Vec<String> = known.iter().map(|(variable, _)| own(variable)).collect();
+        let expected = match nearest(&own(name), names.iter().map(String::as_str)) {
+            Some(near) => format!("this variable is no setting; did you mean {PREFIX}{near}?"),
             None => "this variable is no setting; deploy/gizad.toml lists all".to_owned(),
         };
         mistakes.push(Mistake { path: name.to_owned(), expected });

@@ -80,8 +80,9 @@ impl Judge<'_> {
                 _ => None,
             };
             let words = words.and_then(|words| ProviderMessage::clean(&scrub(&words)));
-            let fault = with_message(self.fault(found.reason, found.rule, received, found.detail), words);
-            return Err(self.doubted(Fault { retry_after: retry_after(received), ..fault.sent(found.sent) }));
+            let fault = Fault { detail: found.detail, ..self.fault(found.reason, found.rule, received) };
+            let fault = Fault { retry_after: retry_after(received), ..with_message(fault, words) };
+            return Err(self.doubted(fault.sent(found.sent)));
         }
         let Reading::Tree { mut json, noisy } = reading else {
             return Err(self.unrecognised(
@@ -132,7 +133,7 @@ impl Judge<'_> {
             return Err(self.refused(rule, received, message));
         }
         if failed {
-            let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received, String::new());
+            let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received);
             return Err(self.doubted(with_message(fault, message).sent(Sent::Maybe)));
         }
         let (rule, explicit) = match (signals.pending, signals.success) {
@@ -199,7 +200,8 @@ impl Judge<'_> {
             (Reason::UpstreamRefused, _) => by_status(received.status),
             (named, _) => named,
         };
-        let fault = with_message(self.fault(reason, rule, received, String::new()), message);
+        let silent = format!("the provider refused and did not say why (HTTP {})", received.status);
+        let fault = with_message(Fault { detail: silent, ..self.fault(reason, rule, received) }, message);
         let fault = Fault { retry_after: retry_after(received), ..fault };
         // A server error may come after the work: for what must not run twice it proves nothing.
         if received.status >= 500 && !self.effect.is_repeatable() {
@@ -216,23 +218,19 @@ impl Judge<'_> {
         what: String,
         message: Option<ProviderMessage>,
     ) -> Fault {
-        let fault = self.fault(Reason::UpstreamShapeUnknown, rule, received, what);
-        let fault = Fault { answer: fault.answer.map(|answer| Judged { message, ..answer }), ..fault };
-        self.doubted(fault.sent(Sent::Maybe))
+        let fault = self.fault(Reason::UpstreamShapeUnknown, rule, received);
+        let answer = fault.answer.map(|answer| Judged { message, ..answer });
+        self.doubted(Fault { detail: what, answer, ..fault }.sent(Sent::Maybe))
     }
 
-    fn fault(&self, reason: Reason, rule: &'static str, received: &Received, detail: String) -> Fault {
-        let detail = if detail.is_empty() {
-            format!("the provider answered HTTP {}", received.status)
-        } else {
-            detail
-        };
+    fn fault(&self, reason: Reason, rule: &'static str, received: &Received) -> Fault {
         let answer = Judged { rule, status: Some(received.status), message: None };
+        let detail = format!("the provider answered HTTP {}", received.status);
         Fault { answer: Some(answer), ..Fault::new(reason, detail) }
     }
 
     /// For what must not run twice, everything that is not certain is an unknown outcome and nothing else.
-    pub(super) fn doubted(&self, fault: Fault) -> Fault {
+    fn doubted(&self, fault: Fault) -> Fault {
         doubted(self.effect, fault)
     }
 }

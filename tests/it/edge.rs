@@ -128,7 +128,7 @@ async fn every_failure_is_a_problem_that_says_what_is_wrong_and_where() {
             "attachment_urls[0]: must match",
         ),
         ("GET", "/vps/abc", None, 400, "INVALID_ARGUMENT", "vps_id: must be a whole number"),
-        ("GET", "/vps/0", None, 422, "VALIDATION_FAILED", "vps_id: must be greater than 0"),
+        ("GET", "/vps/0", None, 422, "VALIDATION_FAILED", "vps_id: is required and must be greater than 0"),
         ("GET", "/vps/%ff", None, 400, "INVALID_ARGUMENT", "path"),
         ("GET", "/vps?view=huge", None, 400, "INVALID_ARGUMENT", "view: must be one of BASIC, FULL"),
         ("GET", "/vps?veiw=full", None, 400, "INVALID_ARGUMENT", "did you mean view?"),
@@ -191,14 +191,15 @@ async fn bodies_are_bounded_in_size_depth_and_time() {
         let _reset = socket.read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
     };
-    let head = "POST /vps HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let head =
+        "POST /vps HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n";
     let slow = talk(format!("{head}content-length: 10\r\n\r\n{{").as_bytes());
     assert!(slow.starts_with("HTTP/1.1 408") && slow.contains("BODY_TOO_SLOW"), "{slow}");
     let chunked =
         format!("{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n", 70_000, "x".repeat(70_000));
     assert!(talk(chunked.as_bytes()).starts_with("HTTP/1.1 413"));
     // A head that never ends is closed.
-    assert!(!talk(b"GET /wallet HTTP/1.1\r\nhost: a\r\n").contains("200 OK"));
+    assert!(!talk(b"GET /wallet HTTP/1.1\r\nhost: localhost\r\n").contains("200 OK"));
 }
 
 #[tokio::test]
@@ -386,4 +387,31 @@ async fn nothing_is_rounded_or_taken_twice() {
         assert_problem(&gateway.post(path, body).await, 400, "INVALID_ARGUMENT");
     }
     assert_eq!(gateway.seen().await.len(), 0);
+}
+
+/// A page in the operator's browser can send simple requests to loopback, and rebind a name of its own to it.
+#[tokio::test]
+async fn a_web_page_of_another_site_moves_no_money_and_reads_nothing() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_LISTEN_HOSTS", "gizad.default.svc, other")]);
+    for (name, value, status, reason) in [
+        ("host", "rebind.evil.example", 421, "HOST_NOT_ALLOWED"),
+        ("host", "169.254.169.254", 421, "HOST_NOT_ALLOWED"),
+        ("origin", "http://evil.example", 403, "CROSS_SITE"),
+        ("origin", "null", 403, "CROSS_SITE"),
+        ("referer", "http://evil.example/page", 403, "CROSS_SITE"),
+        ("sec-fetch-site", "cross-site", 403, "CROSS_SITE"),
+    ] {
+        for row in super::operations::rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
+            let body = row.body.as_ref().map(|body| ("application/json", body.to_string().into_bytes()));
+            let answer = gateway.send(row.method, row.path, body, &[(name, value)]).await;
+            assert_problem(&answer, status, reason);
+        }
+        let rpc = Some(("application/grpc-web+proto", vec![0; 5]));
+        let answer = gateway.send("POST", "/gizad.v1.WalletService/GetWallet", rpc, &[(name, value)]).await;
+        assert_eq!(answer.header("grpc-status"), "7", "{name}: {value}");
+    }
+    assert_eq!(gateway.seen().await.len(), 0);
+    for host in ["localhost", "[::1]:80", "gizad.default.svc:7070", "OTHER"] {
+        assert_eq!(gateway.send("GET", "/wallet", None, &[("host", host)]).await.status, 200, "{host}");
+    }
 }

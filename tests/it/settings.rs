@@ -55,6 +55,7 @@ fn all_mistakes_come_at_once_each_with_its_path() {
         body_bytes = 1
         [log]
         level = "loud"
+        format = "xml"
         "#,
     );
     let output = gizad(
@@ -75,6 +76,7 @@ fn all_mistakes_come_at_once_each_with_its_path() {
         "actions.vps_rdns: expected one of read, secret, converge, once, spend",
         "limits.body_bytes: expected a whole number",
         "log.level: expected a level",
+        "log.format: expected one of auto, text, json",
         "credentials.identifier: expected",
         "credentials.secret: expected",
     ] {
@@ -211,4 +213,21 @@ fn what_cannot_work_is_refused_and_no_password_is_shown() {
     ] {
         assert!(text.contains(expected), "{expected:?} in {text}");
     }
+}
+
+#[test]
+fn flags_are_settings_like_any_other() {
+    let output = gizad(&["serve", "--sandbox", "--listen", "localhost:7070", "--admin-listen", "7071"], &[]);
+    assert_eq!(output.status.code(), Some(64));
+    for expected in ["listen.api: expected an address and a port", "(\"7071\", from a flag)"] {
+        assert!(said(&output).contains(expected), "{expected:?} in {}", said(&output));
+    }
+    let same =
+        gizad(&["serve", "--sandbox", "--listen", "127.0.0.1:7", "--admin-listen", "127.0.0.1:7"], &[]);
+    assert!(said(&same).contains("listen.admin: expected another address"), "{}", said(&same));
+    let distant = gizad(&["check", "--sandbox"], &[("GIZAD_X", "1"), ("GIZAD_LISTEN_APY", "1")]);
+    assert!(said(&distant).contains("GIZAD_X: this variable is no setting; deploy"), "{}", said(&distant));
+    assert!(said(&distant).contains("did you mean GIZAD_LISTEN_API?"), "{}", said(&distant));
+    let wrong_url = gizad(&["check", "--sandbox"], &[("GIZAD_UPSTREAM_URL", "ftp://x")]);
+    assert_eq!(wrong_url.status.code(), Some(64), "a wrong setting is wrong in the sandbox too");
 }

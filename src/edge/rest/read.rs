@@ -202,7 +202,7 @@ fn one(
         _ => Err(expected(kind)),
     };
     read.map_err(|expected| {
-        found.push(Violation::new(at, format!("must be {expected}, not {}", kind_of(json))))
+        found.push(Violation::new(at, format!("must be {expected}, not {}", shown(json))))
     })
     .ok()
 }
@@ -283,6 +283,14 @@ fn kind_of(json: &Json) -> &'static str {
         Json::String(_) => "a text",
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
+    }
+}
+
+/// A value that was not understood: numbers as they are, of the rest only what it is.
+fn shown(json: &Json) -> String {
+    match json {
+        Json::Number(number) => number.to_string().chars().take(40).collect(),
+        other => kind_of(other).to_owned(),
     }
 }
 

@@ -155,6 +155,9 @@ fn detail(received: &Received, reading: &Reading, scrub: &impl Fn(&str) -> Strin
             let bare = location.split(['?', '#']).next().unwrap_or_default();
             format!("the provider answered HTTP {status} and points to {}", short(&scrub(bare)))
         }
+        (Reading::Page(page), _) if page.title.is_empty() => {
+            format!("the provider answered HTTP {status} with a page without a title")
+        }
         (Reading::Page(page), _) => {
             format!("the provider answered HTTP {status} with a page titled {:?}", short(&scrub(&page.title)))
         }

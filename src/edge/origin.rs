@@ -1,0 +1,97 @@
+//! Who may be speaking: loopback is not a boundary. A web page in the operator's browser can send simple requests to
+//! it, and with a name that it rebinds it can even read the answers.
+//!
+//! So a request must name a host that is known, and whatever a browser sends on behalf of another site is refused.
+//! Programs send none of these headers.
+
+use std::net::IpAddr;
+
+use http::header::{HOST, ORIGIN, REFERER};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::fault::{Fault, Reason};
+
+/// Where a browser says a request comes from, as seen from where it goes.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses what a caller of this host would not send.
+pub(super) fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+    let named = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let authority: Option<Authority> = match (uri.authority(), named) {
+        // HTTP/2 has it in the target.
+        (Some(authority), _) => Some(authority.clone()),
+        (None, Some(host)) => host.parse().ok(),
+        (None, None) => None,
+    };
+    if !authority.as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
+        let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
+        return Err(Fault::new(Reason::HostNotAllowed, detail));
+    }
+    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").to_owned();
+    let site = headers.get(SITE).map(text);
+    let elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
+    let own = authority.as_ref().map(Authority::as_str);
+    let foreign = [ORIGIN, REFERER].iter().filter_map(|name| headers.get(name)).any(|value| {
+        let uri: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
+        uri.as_ref().and_then(Uri::authority).map(Authority::as_str) != own
+    });
+    if elsewhere || foreign {
+        return Err(Fault::new(Reason::CrossSite, "a web page of another site may not call this API"));
+    }
+    Ok(())
+}
+
+/// This machine by address or by its one certain name, and what the operator has added.
+fn is_known(host: &str, hosts: &[String]) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(headers: &[(&str, &str)]) -> Option<Reason> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
+        }
+        check(&Uri::from_static("/wallet"), &map, &["gizad.svc".to_owned()]).err().map(|fault| fault.reason)
+    }
+
+    #[test]
+    fn programs_of_this_machine_pass_and_pages_do_not() {
+        for host in
+            ["localhost", "localhost:7070", "127.0.0.1:7070", "[::1]:7070", "127.9.9.9", "gizad.svc:80"]
+        {
+            assert_eq!(checked(&[("host", host)]), None, "{host}");
+        }
+        for host in
+            ["evil.com", "localhost.evil.com", "10.0.0.1", "0.0.0.0:7070", "169.254.169.254", "", "a b"]
+        {
+            assert_eq!(checked(&[("host", host)]), Some(Reason::HostNotAllowed), "{host}");
+        }
+        assert_eq!(checked(&[]), Some(Reason::HostNotAllowed));
+        let host = ("host", "localhost:7070");
+        for page in [
+            ("origin", "http://evil.com"),
+            ("origin", "null"),
+            ("origin", "http://localhost:3000"),
+            ("referer", "http://evil.com/x"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert_eq!(checked(&[host, page]), Some(Reason::CrossSite), "{page:?}");
+        }
+        for own in [
+            ("origin", "http://localhost:7070"),
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-site", "none"),
+        ] {
+            assert_eq!(checked(&[host, own]), None, "{own:?}");
+        }
+    }
+}
