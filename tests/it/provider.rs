@@ -252,3 +252,50 @@ async fn an_answer_cut_at_any_byte_is_never_a_success() {
 fn shared_towards(url: &str) -> Gateway {
     Gateway::towards(url, &[])
 }
+
+/// `gizad sandbox` alone, in a process of its own that can be killed like a real provider can fail.
+#[tokio::test]
+async fn a_provider_that_is_killed_gives_one_clear_error_at_once() {
+    use std::io::BufRead as _;
+
+    let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_gizad"))
+        .args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+        .env("GIZAD_LOG_FORMAT", "json")
+        .env("GIZAD_SANDBOX_IDENTIFIER", "IDENTIFIER-canary-41")
+        .env("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut log = std::io::BufReader::new(sandbox.stderr.take().expect("piped"));
+    log.read_line(&mut line).expect("a line");
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let gateway = Gateway::towards(ready["url"].as_str().expect("a URL"), &[]);
+    assert_eq!(gateway.get("/wallet").await.json()["balance_vnd"], 5_000_000);
+    assert_eq!(gateway.rest("POST", "/vps/1/reboot", None).await.status, 200);
+    sandbox.kill().expect("killed");
+    sandbox.wait().expect("reaped");
+    for (method, path) in
+        [("GET", "/wallet"), ("GET", "/vps"), ("POST", "/vps/1/start"), ("POST", "/vps/1/reboot")]
+    {
+        let begun = Instant::now();
+        let answer = gateway.rest(method, path, None).await;
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (503, "UPSTREAM_UNREACHABLE"),
+            "{path}: {}",
+            answer.text
+        );
+        assert!(begun.elapsed() < PATIENCE);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_the_gateways_fault_and_not_the_callers() {
+    let sandbox = Gateway::sandbox();
+    let provider = sandbox.control("GET", "/wire", json!({})).await;
+    assert_eq!(provider, json!([]), "nothing was sent yet");
+    sandbox.order(json!({"kind": "answer", "status": 401, "body": r#"{"success":false,"message":"Authentication Failed"}"#})).await;
+    let answer = sandbox.get("/wallet").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (502, "UPSTREAM_AUTH_FAILED"), "{}", answer.text);
+}
