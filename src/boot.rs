@@ -5,6 +5,7 @@ mod admin;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,9 @@ use crate::upstream::{Target, Upstream};
 use crate::{policy, sandbox};
 
 use admin::State;
+
+/// How long those who watch the health over gRPC have to hear that it is going.
+const WATCHED: Duration = Duration::from_millis(500);
 
 /// Why the daemon did not run.
 #[derive(Debug)]
@@ -94,7 +98,13 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
         edge.set_serving(false).await;
         state.send_replace(State::Draining);
         // The one bound of everything that follows.
+        let watched = async {
+            sleep(WATCHED).await;
+            edge.end_watches().await;
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
+            () = watched => {}
             () = sleep(grace) => tracing::error!("the time to finish ran out"),
             name = stop.asked() => tracing::error!(signal = name, "asked to stop at once"),
         }

@@ -86,6 +86,14 @@ impl Edge {
         }
     }
 
+    /// Ends the streams of those who watch that, which would otherwise keep a stopping daemon alive.
+    pub async fn end_watches(&self) {
+        let mut health = self.health.clone();
+        for service in &self.services {
+            health.clear_service_status(service).await;
+        }
+    }
+
     /// Answers one request.
     ///
     /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.

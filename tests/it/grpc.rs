@@ -151,3 +151,22 @@ async fn grpc_over_http_1_is_told_what_it_needs() {
     assert_eq!((answer.status, answer.reason().as_str()), (415, "UNSUPPORTED_MEDIA_TYPE"), "{}", answer.text);
     assert!(answer.text.contains("HTTP/2"), "{}", answer.text);
 }
+
+#[tokio::test]
+async fn whoever_watches_the_health_hears_of_the_end_and_does_not_hold_it_up() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_client::HealthClient;
+
+    let mut gateway = Gateway::sandbox();
+    let mut client = HealthClient::new(gateway.channel().await);
+    let request = HealthCheckRequest { service: "gizad.v1.VpsService".to_owned() };
+    let mut watched = client.watch(request).await.expect("a stream").into_inner();
+    let first = watched.message().await.expect("a message").expect("not ended");
+    assert_eq!(first.status, 1, "SERVING");
+    gateway.signal("TERM");
+    let next = watched.message().await.expect("a message").expect("not ended");
+    assert_eq!(next.status, 2, "NOT_SERVING");
+    assert!(watched.message().await.expect("no failure").is_none(), "then it ends");
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(!gateway.log().contains("stopped early"), "{}", gateway.log());
+}
