@@ -78,12 +78,10 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let (state, states) = watch::channel(State::Ready);
     let answering = edge.clone();
     let api = Accept { listener: api, limits: settings.limits.clone() };
-    let grace = settings.grace;
-    let api = api.run(move |request| answering.clone().answer(request), leave(states.clone()), grace);
+    let api = api.run(move |request| answering.clone().answer(request), leave(states.clone()));
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
-    let admin =
-        admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states.clone()), grace);
+    let admin = admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states));
 
     tracing::info!(
         api = %api_address,
@@ -105,7 +103,7 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
         };
         tokio::select! {
             () = watched => {}
-            () = sleep(grace) => tracing::error!("the time to finish ran out"),
+            () = sleep(settings.grace) => tracing::error!("the time to finish ran out"),
             name = stop.asked() => tracing::error!(signal = name, "asked to stop at once"),
         }
     };

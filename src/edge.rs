@@ -13,6 +13,7 @@ mod rest;
 mod status;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -58,7 +59,7 @@ pub struct Edge {
     grpc: axum::Router,
     health: HealthReporter,
     services: Vec<&'static str>,
-    hosts: Vec<String>,
+    options: Arc<Options>,
 }
 
 impl Edge {
@@ -67,15 +68,11 @@ impl Edge {
     /// # Errors
     /// If the descriptors cannot be served by reflection.
     pub fn new(contract: &'static Contract, gate: &Gate, options: &Options) -> Result<Self, String> {
-        let (grpc, health) = grpc::router(contract, gate, options)?;
+        // Shared by every route; a request copies none of it.
+        let options = Arc::new(options.clone());
+        let (grpc, health) = grpc::router(contract, gate, &options)?;
         let services = contract.services().chain([""]).collect();
-        Ok(Self {
-            rest: rest::router(contract, gate, options),
-            grpc,
-            health,
-            services,
-            hosts: options.hosts.clone(),
-        })
+        Ok(Self { rest: rest::router(contract, gate, &options), grpc, health, services, options })
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
@@ -106,13 +103,8 @@ impl Edge {
             (Ok(()), Face::Grpc) => {
                 infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
             }
-            (Err(fault), _) => {
-                log_refused(face.as_str(), &id, &fault);
-                match face {
-                    Face::Rest => problem::response(&fault, &id),
-                    Face::Grpc => grpc::refused(&fault, &id),
-                }
-            }
+            (Err(fault), Face::Rest) => rest::refuse(&fault, &id),
+            (Err(fault), Face::Grpc) => grpc::refuse(&fault, &id),
         };
         if let Ok(value) = id.as_str().parse() {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -122,7 +114,7 @@ impl Edge {
 
     /// Whether a request may come in at all, whatever it asks for.
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Fault> {
-        origin::check(request.uri(), request.headers(), &self.hosts)?;
+        origin::check(request.uri(), request.headers(), &self.options.hosts)?;
         if face(request) == Face::Rest && has_type(request.headers(), b"application/grpc") {
             let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
             return Err(Fault::new(Reason::UnsupportedMediaType, detail));
@@ -176,10 +168,10 @@ fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
 }
 
 /// Logs a request that never became a call, with the fields a call is logged with.
-fn log_refused(face: &str, id: &RequestId, fault: &Fault) {
+fn log_refused(face: Face, id: &RequestId, fault: &Fault) {
     tracing::info!(
         request_id = id.as_str(),
-        face,
+        face = face.as_str(),
         outcome = fault.reason.as_str(),
         sent = fault.sent.as_str(),
         detail = fault.detail,

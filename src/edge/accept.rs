@@ -43,10 +43,11 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Serves until `stop` is done, then lets every connection finish what it has begun, for at most `grace`.
+    /// Serves until `stop` is done, then lets every connection finish what it has begun, however long that takes: the
+    /// bound is its caller's.
     ///
     /// An error of `accept` never ends it.
-    pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>, grace: Duration)
+    pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>)
     where
         A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -88,9 +89,7 @@ impl Accept {
             });
         }
         drop(self.listener);
-        if timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!("connections were still open when the time to finish ran out");
-        }
+        graceful.shutdown().await;
     }
 
     /// The next connection, once there is a place for it.

@@ -2,6 +2,8 @@
 
 mod codec;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
@@ -29,7 +31,7 @@ const DETAILS: &str = "grpc-status-details-bin";
 pub(super) fn router(
     contract: &'static Contract,
     gate: &Gate,
-    options: &Options,
+    options: &Arc<Options>,
 ) -> Result<(Router, HealthReporter), String> {
     let mut router = Router::new();
     for operation in contract.operations() {
@@ -57,7 +59,7 @@ pub(super) fn router(
 async fn answer(
     operation: &'static Operation,
     gate: Gate,
-    options: Options,
+    options: Arc<Options>,
     request: Request<Body>,
 ) -> Response<Body> {
     let id = super::id(request.extensions());
@@ -72,7 +74,7 @@ async fn answer(
             let answered = match read_call(operation, request, id.clone()) {
                 Ok(call) => gate.oneshot(call).await,
                 Err(fault) => {
-                    super::log_refused(Face::Grpc.as_str(), &id, &fault);
+                    super::log_refused(Face::Grpc, &id, &fault);
                     Err(fault)
                 }
             };
@@ -124,13 +126,8 @@ async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<B
 }
 
 /// Answers with a fault and logs it.
-fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::log_refused(Face::Grpc.as_str(), id, fault);
-    refused(fault, id)
-}
-
-/// Answers with a fault.
-pub(super) fn refused(fault: &Fault, id: &RequestId) -> Response<Body> {
+pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
+    super::log_refused(Face::Grpc, id, fault);
     status::status(fault, id).into_http::<tonic::body::Body>().map(Body::new)
 }
 

@@ -1,7 +1,7 @@
 //! A fault in REST: `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
@@ -51,13 +51,6 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     if let Some(wait) = fault.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
-    response
-}
-
-/// The whole answer, with the methods that would have worked.
-pub(super) fn not_allowed(fault: &Fault, id: &RequestId, allow: &'static str) -> Response<Body> {
-    let mut response = response(fault, id);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 

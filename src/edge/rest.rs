@@ -5,14 +5,14 @@ mod read;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams};
-use axum::response::IntoResponse as _;
 use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use tower::ServiceExt as _;
@@ -25,7 +25,7 @@ use crate::fault::{Fault, Reason};
 /// The prefix under which every path exists a second time.
 const VERSION: &str = "/v1";
 
-pub(super) fn router(contract: &'static Contract, gate: &Gate, options: &Options) -> Router {
+pub(super) fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> Router {
     let mut rows: BTreeMap<&'static str, Vec<&'static Operation>> = BTreeMap::new();
     for operation in contract.operations() {
         rows.entry(operation.path.template()).or_default().push(operation);
@@ -40,7 +40,7 @@ pub(super) fn router(contract: &'static Contract, gate: &Gate, options: &Options
 }
 
 /// The operations that share a path, each under its verb, and a clear answer to any other.
-fn methods(operations: &[&'static Operation], gate: &Gate, options: &Options) -> MethodRouter {
+fn methods(operations: &[&'static Operation], gate: &Gate, options: &Arc<Options>) -> MethodRouter {
     let mut methods = MethodRouter::new();
     let mut allow: Vec<&str> = Vec::new();
     for operation in operations.iter().copied() {
@@ -54,12 +54,21 @@ fn methods(operations: &[&'static Operation], gate: &Gate, options: &Options) ->
     }
     // Made once at start; the routes live as long as the process.
     let allow: &'static str = allow.join(", ").leak();
-    methods.fallback(move |request: Request<Body>| async move {
-        let fault = Fault::new(Reason::MethodNotAllowed, format!("this path takes {allow}"));
-        let id = id(request.extensions());
-        super::log_refused(Face::Rest.as_str(), &id, &fault);
-        problem::not_allowed(&fault, &id, allow)
-    })
+    methods.fallback(move |request: Request<Body>| async move { not_allowed(&request, allow) })
+}
+
+/// Answers with a fault and logs it.
+pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
+    super::log_refused(Face::Rest, id, fault);
+    problem::response(fault, id)
+}
+
+/// Answers that a path takes other methods, and which.
+fn not_allowed(request: &Request<Body>, allow: &'static str) -> Response<Body> {
+    let fault = Fault::new(Reason::MethodNotAllowed, format!("this path takes {allow}"));
+    let mut response = refuse(&fault, &id(request.extensions()));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
 }
 
 fn filter(verb: Verb) -> MethodFilter {
@@ -74,7 +83,7 @@ fn filter(verb: Verb) -> MethodFilter {
 async fn answer(
     operation: &'static Operation,
     gate: Gate,
-    options: Options,
+    options: Arc<Options>,
     request: Request<Body>,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
@@ -85,8 +94,7 @@ async fn answer(
             Err(fault) => problem::response(&fault, &id),
         },
         Err(fault) => {
-            super::log_refused(Face::Rest.as_str(), &id, &fault);
-            let mut response = problem::response(&fault, &id);
+            let mut response = refuse(&fault, &id);
             // The rest of the body is not read, so the connection cannot be used again.
             if matches!(fault.reason, Reason::BodyTooLarge | Reason::BodyTooSlow) && version < Version::HTTP_2
             {
@@ -157,8 +165,5 @@ async fn nothing_here(paths: Vec<&'static str>, request: Request<Body>) -> Respo
         Some(near) => format!("there is no such path; did you mean {near}?"),
         None => "there is no such path; `gizad routes` lists all".to_owned(),
     };
-    let fault = Fault::new(Reason::RouteNotFound, detail);
-    let id = id(request.extensions());
-    super::log_refused(Face::Rest.as_str(), &id, &fault);
-    problem::response(&fault, &id).into_response()
+    refuse(&Fault::new(Reason::RouteNotFound, detail), &id(request.extensions()))
 }

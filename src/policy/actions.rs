@@ -23,9 +23,7 @@ impl<S> Allow<S> {
     pub(super) fn new(listed: BTreeMap<String, Effect>, inner: S) -> Self {
         Self { listed: Arc::new(listed), inner }
     }
-}
 
-impl<S> Allow<S> {
     /// The call with the effect it really has.
     fn admit(&self, call: Call) -> Result<Call, Fault> {
         let upstream = &call.operation.upstream;

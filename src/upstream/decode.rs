@@ -108,16 +108,7 @@ fn gather(operation: &Operation, tree: &Json) -> (DynamicMessage, Map<String, Js
                 rest.extend(envelope);
                 rest
             }
-            Content::Bare(name, json) => {
-                let field = operation.output.fields.iter().find(|field| field.bare_value);
-                match field.and_then(|field| object::value(field, &json).map(|value| (field, value))) {
-                    Some((field, value)) => {
-                        message.set_field(&field.descriptor, value);
-                        Map::new()
-                    }
-                    None => Map::from_iter([(name, json)]),
-                }
-            }
+            Content::Bare(name, json) => object::read_bare(&operation.output, &mut message, name, json),
         };
         content::keep_around(&mut kept, rest);
     }

@@ -34,10 +34,6 @@ pub(super) fn encode(call: &Call) -> Result<Outgoing, Fault> {
     for (name, value) in &operation.upstream.constants {
         parameters.push((name.clone(), Json::String(value.clone())));
     }
-    // Whether they were given or not, these have a field with rules of its own.
-    let spelled = operation.input.fields.iter().filter_map(|field| field.sent_as.as_deref());
-    let constants = operation.upstream.constants.iter().map(|(name, _)| name.as_str());
-    let own: Vec<String> = spelled.chain(constants).map(fold).collect();
     let mut added = Vec::new();
     let mut violations = Vec::new();
     for field in operation.input.fields.iter().filter(|field| is_free(operation, field)) {
@@ -45,7 +41,7 @@ pub(super) fn encode(call: &Call) -> Result<Outgoing, Fault> {
         let Json::Object(members) = any::json(held) else { continue };
         for (name, json) in members {
             let folded = fold(&name);
-            if RESERVED.contains(&folded.as_str()) || own.contains(&folded) {
+            if RESERVED.contains(&folded.as_str()) || is_own(operation, &folded) {
                 violations.push(Violation::new(format!("{}.{name}", field.name), "is set by gizad itself"));
             }
             added.push((name, json));
@@ -56,6 +52,13 @@ pub(super) fn encode(call: &Call) -> Result<Outgoing, Fault> {
     }
     parameters.extend(added);
     Ok(Outgoing { action: action(operation, request), parameters })
+}
+
+/// Whether a parameter, given or not, has a field or a value of its own.
+fn is_own(operation: &Operation, folded: &str) -> bool {
+    let spelled = operation.input.fields.iter().filter_map(|field| field.sent_as.as_deref());
+    let constants = operation.upstream.constants.iter().map(|(name, _)| name.as_str());
+    spelled.chain(constants).any(|name| fold(name) == folded)
 }
 
 /// A field whose members are sent as they are.

@@ -82,7 +82,7 @@ impl Judge<'_> {
             let words = words.and_then(|words| ProviderMessage::clean(&scrub(&words)));
             let fault = Fault { detail: found.detail, ..self.fault(found.reason, found.rule, received) };
             let fault = Fault { retry_after: retry_after(received), ..with_message(fault, words) };
-            return Err(self.doubted(fault.sent(found.sent)));
+            return Err(doubted(self.effect, fault.sent(found.sent)));
         }
         let Reading::Tree { mut json, noisy } = reading else {
             return Err(self.unrecognised(
@@ -134,7 +134,7 @@ impl Judge<'_> {
         }
         if failed {
             let fault = self.fault(Reason::UpstreamFailed, "http_5xx", received);
-            return Err(self.doubted(with_message(fault, message).sent(Sent::Maybe)));
+            return Err(doubted(self.effect, with_message(fault, message).sent(Sent::Maybe)));
         }
         let (rule, explicit) = match (signals.pending, signals.success) {
             (Some(rule), _) | (None, Some(rule)) => (rule, true),
@@ -205,7 +205,7 @@ impl Judge<'_> {
         let fault = Fault { retry_after: retry_after(received), ..fault };
         // A server error may come after the work: for what must not run twice it proves nothing.
         if received.status >= 500 && !self.effect.is_repeatable() {
-            return self.doubted(fault.sent(Sent::Maybe));
+            return doubted(self.effect, fault.sent(Sent::Maybe));
         }
         fault.sent(Sent::Answered)
     }
@@ -220,18 +220,13 @@ impl Judge<'_> {
     ) -> Fault {
         let fault = self.fault(Reason::UpstreamShapeUnknown, rule, received);
         let answer = fault.answer.map(|answer| Judged { message, ..answer });
-        self.doubted(Fault { detail: what, answer, ..fault }.sent(Sent::Maybe))
+        doubted(self.effect, Fault { detail: what, answer, ..fault }.sent(Sent::Maybe))
     }
 
     fn fault(&self, reason: Reason, rule: &'static str, received: &Received) -> Fault {
         let answer = Judged { rule, status: Some(received.status), message: None };
         let detail = format!("the provider answered HTTP {}", received.status);
         Fault { answer: Some(answer), ..Fault::new(reason, detail) }
-    }
-
-    /// For what must not run twice, everything that is not certain is an unknown outcome and nothing else.
-    fn doubted(&self, fault: Fault) -> Fault {
-        doubted(self.effect, fault)
     }
 }
 

@@ -30,7 +30,6 @@ pub(super) struct Waits {
 }
 
 /// A request with nothing left to decide.
-#[derive(Clone)]
 pub(super) enum Request {
     /// Without credentials: `GET ?action=…`.
     Get(Vec<(String, String)>),

@@ -1,6 +1,7 @@
 //! A gateway in a process of its own, the callers that talk to it, and the hand on its provider.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -96,8 +97,10 @@ impl Gateway {
                 }
             }
         });
-        let ready =
-            heard.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("not ready: {:?}", log.lock().unwrap()));
+        let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let _gone = child.kill();
+            panic!("not ready: {:?}", log.lock().unwrap())
+        });
         let at = |name: &str| ready[name].as_str().map(|address| format!("http://{address}"));
         Self {
             child,
@@ -236,6 +239,27 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+/// A file that is gone with the test.
+pub struct File(PathBuf);
+
+impl File {
+    pub fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("gizad-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.0);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use super::rig::File;
+
 fn gizad(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gizad"))
         .args(arguments)
@@ -12,27 +14,6 @@ fn gizad(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A file of settings, gone with the test.
-struct File(std::path::PathBuf);
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gizad-{name}-{}.toml", std::process::id()));
-        std::fs::write(&path, text).expect("written");
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("a path")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.0);
-    }
 }
 
 #[test]

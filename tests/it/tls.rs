@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::rig::Gateway;
+use super::rig::{File, Gateway};
 
 /// A provider behind TLS, and how many requests it got to read.
 struct Provider {
@@ -61,29 +61,12 @@ async fn provider(name: &str) -> Provider {
     Provider { address, requests, ca_pem: ca.pem() }
 }
 
-/// A file for the operator's own certificate, gone with the test.
-struct CaFile(std::path::PathBuf);
-
-impl CaFile {
-    fn new(pem: &str, name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gizad-{name}-{}.pem", std::process::id()));
-        std::fs::write(&path, pem).expect("written");
-        Self(path)
-    }
-}
-
-impl Drop for CaFile {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.0);
-    }
-}
-
 #[tokio::test]
 async fn both_lanes_speak_tls_with_the_operators_own_ca() {
     let provider = provider("localhost").await;
-    let ca = CaFile::new(&provider.ca_pem, "trusted");
+    let ca = File::new("trusted", &provider.ca_pem);
     let url = format!("https://localhost:{}/api", provider.address.port());
-    let gateway = Gateway::towards(&url, &[("GIZAD_UPSTREAM_CA_FILE", ca.0.to_str().expect("a path"))]);
+    let gateway = Gateway::towards(&url, &[("GIZAD_UPSTREAM_CA_FILE", ca.path())]);
     assert_eq!(gateway.get("/wallet").await.json()["balance_vnd"], 5);
     let reboot = gateway.rest("POST", "/vps/1/reboot", None).await;
     assert_eq!(reboot.status, 200, "{}", reboot.text);
@@ -93,12 +76,11 @@ async fn both_lanes_speak_tls_with_the_operators_own_ca() {
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_or_for_another_name_gets_no_byte() {
     let provider = provider("localhost").await;
-    let ca = CaFile::new(&provider.ca_pem, "other-name");
+    let ca = File::new("other-name", &provider.ca_pem);
     let port = provider.address.port();
-    for (url, ca_file) in [
-        (format!("https://localhost:{port}/api"), ""),
-        (format!("https://127.0.0.1:{port}/api"), ca.0.to_str().expect("a path")),
-    ] {
+    for (url, ca_file) in
+        [(format!("https://localhost:{port}/api"), ""), (format!("https://127.0.0.1:{port}/api"), ca.path())]
+    {
         let gateway = Gateway::towards(&url, &[("GIZAD_UPSTREAM_CA_FILE", ca_file)]);
         for (method, path) in [("GET", "/wallet"), ("POST", "/vps/1/reboot")] {
             let answer = gateway.rest(method, path, None).await;

@@ -8,9 +8,7 @@ use axum::routing::get;
 use http::Request;
 
 use super::super::columns::{self, columns};
-use super::super::problem;
-use crate::call::Face;
-use crate::fault::{Fault, Reason};
+use crate::fault::Reason;
 
 pub(super) fn router() -> Router {
     let all: String = Reason::ALL.iter().map(|reason| page(*reason) + "\n").collect();
@@ -21,10 +19,7 @@ pub(super) fn router() -> Router {
         router = router.route(&path, get(move || std::future::ready(text.clone())));
     }
     router.method_not_allowed_fallback(|request: Request<Body>| async move {
-        let fault = Fault::new(Reason::MethodNotAllowed, "this path takes GET, HEAD");
-        let id = super::super::id(request.extensions());
-        super::super::log_refused(Face::Rest.as_str(), &id, &fault);
-        problem::not_allowed(&fault, &id, "GET, HEAD")
+        super::not_allowed(&request, "GET, HEAD")
     })
 }
 

@@ -50,21 +50,29 @@ pub(super) fn read(
     members.into_iter().filter(|(name, _)| !taken.contains(name)).collect()
 }
 
+/// Reads a bare value into the field that takes one, or returns it under a name.
+pub(super) fn read_bare(
+    plan: &Message,
+    message: &mut DynamicMessage,
+    name: String,
+    bare: Json,
+) -> Map<String, Json> {
+    let field = plan.fields.iter().find(|field| field.bare_value);
+    match field.and_then(|field| value(field, &bare).map(|value| (field, value))) {
+        Some((field, value)) => {
+            message.set_field(&field.descriptor, value);
+            Map::new()
+        }
+        None => Map::from_iter([(name, bare)]),
+    }
+}
+
 /// One item of a list, with its key if the list was an object.
 pub(super) fn item(plan: &Message, key: Option<&str>, json: Json) -> DynamicMessage {
     let mut message = DynamicMessage::new(plan.descriptor.clone());
     let mut rest = match json {
         Json::Object(members) => read(plan, &mut message, members, None),
-        bare => {
-            let field = plan.fields.iter().find(|field| field.bare_value);
-            match field.and_then(|field| value(field, &bare).map(|value| (field, value))) {
-                Some((field, value)) => {
-                    message.set_field(&field.descriptor, value);
-                    Map::new()
-                }
-                None => Map::from_iter([("value".to_owned(), bare)]),
-            }
-        }
+        bare => read_bare(plan, &mut message, "value".to_owned(), bare),
     };
     if let Some(key) = key {
         keyed(plan, &mut message, key, &mut rest);
