@@ -14,6 +14,13 @@ pub fn random() -> [u8; 16] {
     bytes
 }
 
+/// A random fraction, from 0 to just under 1.
+#[must_use]
+pub fn fraction() -> f64 {
+    let [a, b, c, d, ..] = random();
+    f64::from(u32::from_ne_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)
+}
+
 /// A moment to measure from. Stands still with tokio's clock in a test.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the door")]

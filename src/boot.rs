@@ -1,6 +1,8 @@
 //! Assembles everything and runs it: the only place that binds, spawns and ends.
 
 mod admin;
+mod keep;
+mod reload;
 
 use std::fmt;
 use std::io;
@@ -15,12 +17,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
 use crate::edge::{Accept, Edge};
+use crate::policy::Traffic;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
+use crate::settings::{Mistake, Settings};
 use crate::upstream::{Target, Upstream};
-use crate::{policy, sandbox};
+use crate::{ambient, policy, sandbox};
 
-use admin::State;
+use admin::{Admin, State};
+use keep::Keeper;
 
 /// How long those who watch the health over gRPC have to hear that it is going.
 const WATCHED: Duration = Duration::from_millis(500);
@@ -51,11 +55,15 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Runs the gateway until it is asked to stop and has finished what it began.
+/// Runs the gateway until it is asked to stop and has finished what it began. When it is asked to read its settings
+/// again, it uses `load`.
 ///
 /// # Errors
 /// What kept it from starting. Once it runs, nothing ends it but a signal.
-pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
+pub async fn serve(
+    mut settings: Settings,
+    load: impl Fn() -> Result<Settings, Vec<Mistake>>,
+) -> Result<(), Failure> {
     let contract = Contract::embedded().map_err(|defects| {
         Failure::Build(defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
@@ -64,14 +72,21 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let (api_address, admin_address) = (api.local_addr()?, admin.local_addr()?);
     // Asked for before anything is served, so that no early signal is lost.
     let mut stop = Stop::new()?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let control = match settings.sandbox.take() {
         Some(options) => Some(start_sandbox(options, &mut settings).await?),
         None => None,
     };
     let tasks = TaskTracker::new();
+    let traffic = Traffic::new(contract, &settings.policy);
+    let url = settings.upstream.target.uri().to_string();
+    let account = settings.credentials.fingerprint();
+    let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
+    // The last moment to send what takes as long as it may and must not be cut off.
+    let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &tasks, upstream);
+    let gate = policy::stack(&settings.policy, &traffic, &tasks, upstream);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 
@@ -81,7 +96,9 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let api = api.run(move |request| answering.clone().answer(request), leave(states.clone()));
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
-    let admin = admin.run(move |request| admin::answer(*seen.borrow(), &request), gone(states));
+    let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
+    let admin =
+        admin.run(move |request| std::future::ready(asked.answer(*seen.borrow(), &request)), gone(states));
 
     tracing::info!(
         api = %api_address,
@@ -93,6 +110,7 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     let life = async {
         let name = stop.asked().await;
         tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
+        traffic.close_at(ambient::instant() + closing);
         edge.set_serving(false).await;
         state.send_replace(State::Draining);
         // The one bound of everything that follows.
@@ -118,11 +136,14 @@ pub async fn serve(mut settings: Settings) -> Result<(), Failure> {
     };
     tokio::select! {
         () = serving => tracing::info!("stopped"),
+        () = keeper.run() => {}
+        () = reload::run(hangup, load, &traffic, settings.written) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
         }
     }
+    keeper.save().await;
     Ok(())
 }
 

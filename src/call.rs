@@ -1,13 +1,22 @@
 //! What travels through the gateway: a call going in, a reply coming out. (The third, a fault, has a room of
 //! its own.)
 //!
-//! Absent here: bytes of any wire, a status code.
+//! Absent here: a status code, and any knowledge of a wire. (A face may leave its encoding beside a reply, unread by
+//! anybody else.)
+
+mod deadline;
+mod reply;
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 
 use crate::contract::{Effect, Operation};
+
+pub use deadline::Deadline;
+pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Taken};
 
 /// One call of an operation, read and found valid.
 #[derive(Clone, Debug)]
@@ -23,17 +32,34 @@ pub struct Call {
     pub id: RequestId,
     /// The front end it came through.
     pub face: Face,
+    /// Who calls.
+    pub caller: Caller,
+    /// The time it has.
+    pub deadline: Deadline,
+    /// How fresh its answer is to be.
+    pub wishes: Wishes,
 }
 
-/// The answer to a call.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The response, of the operation's output message.
-    pub message: DynamicMessage,
-    /// The rule by which the provider's answer was judged a success.
-    pub rule: &'static str,
-    /// Whether something stood around that answer that does not belong there, such as a warning of PHP.
-    pub noisy: bool,
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Caller {
+    /// Somebody without a name. All of these are one caller.
+    Anonymous,
+    /// gizad itself, which refreshes what it keeps.
+    Gizad,
+    /// Somebody with a name.
+    Named(Arc<str>),
+}
+
+/// How fresh a caller wants its answer (RFC 9111, section 5.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Asked for anew, whatever is kept.
+    pub no_cache: bool,
+    /// No older than this.
+    pub max_age: Option<Duration>,
+    /// From memory or not at all.
+    pub only_if_cached: bool,
 }
 
 /// The front end a call came through.

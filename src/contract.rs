@@ -4,6 +4,7 @@
 //! Absent here: an HTTP server, a provider's spelling, a setting.
 
 pub mod any;
+mod canonical;
 mod effect;
 mod field;
 mod fold;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 
 use prost_reflect::DescriptorPool;
 
+pub use canonical::canonical;
 pub use effect::Effect;
 pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message};
 pub use fold::{fold, nearest};

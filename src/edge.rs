@@ -7,10 +7,13 @@ mod accept;
 mod body;
 mod columns;
 mod grpc;
+mod memory;
 mod origin;
 mod problem;
+mod rate;
 mod rest;
 mod status;
+mod terms;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tonic_web::GrpcWebLayer;
@@ -33,7 +37,7 @@ use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Limits};
 pub use columns::{Columns, columns};
-pub use grpc::Dynamic;
+pub use origin::check as from_here;
 
 /// Everything behind the edge, as the edge sees it.
 pub type Gate = BoxCloneSyncService<Call, Reply, Fault>;
@@ -96,7 +100,7 @@ impl Edge {
     /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.
     pub async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         let id = named(request.headers());
-        request.extensions_mut().insert(id.clone());
+        request.extensions_mut().insert(Arrival { id: id.clone(), begun: ambient::instant() });
         let face = face(&request);
         let mut response = match (self.admit(&request), face) {
             (Ok(()), Face::Rest) => infallible(self.rest.oneshot(request).await),
@@ -137,9 +141,18 @@ fn infallible<T>(answered: Result<T, Infallible>) -> T {
     }
 }
 
-/// The name that was given to a request when it came in.
-fn id(extensions: &http::Extensions) -> RequestId {
-    extensions.get::<RequestId>().cloned().unwrap_or_else(|| RequestId::from_random(ambient::random()))
+/// When a request came in, and the name it was given then.
+#[derive(Clone)]
+struct Arrival {
+    id: RequestId,
+    begun: Instant,
+}
+
+impl Arrival {
+    fn of(extensions: &http::Extensions) -> Self {
+        let new = || Self { id: RequestId::from_random(ambient::random()), begun: ambient::instant() };
+        extensions.get::<Self>().cloned().unwrap_or_else(new)
+    }
 }
 
 /// What an idempotency key asks for cannot be promised without a record of purchases, and a promise that is silently

@@ -5,7 +5,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::contract::Violation;
+use crate::call::Limit;
+use crate::contract::{Effect, Violation};
 
 /// A call that did not succeed.
 #[derive(Clone, Debug)]
@@ -24,6 +25,10 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// What the provider answered, if it did.
     pub answer: Option<Judged>,
+    /// The limit that was reached, if it was one of ours.
+    pub limit: Option<Limit>,
+    /// What is known to have happened where the outcome is not.
+    pub beneath: Option<Reason>,
 }
 
 /// How the provider's answer was judged.
@@ -48,6 +53,8 @@ impl Fault {
             violations: Vec::new(),
             retry_after: None,
             answer: None,
+            limit: None,
+            beneath: None,
         }
     }
 
@@ -77,6 +84,39 @@ impl Fault {
     #[must_use]
     pub fn with_private(self, private: impl Into<String>) -> Self {
         Self { private: Some(private.into()), ..self }
+    }
+
+    /// A call whose time ran out. What must not run twice may still be running.
+    #[must_use]
+    pub fn late(effect: Effect, departed: bool) -> Self {
+        let detail = match (departed, effect.is_repeatable()) {
+            (false, _) => "the time for this call ran out before it was sent; nothing will be",
+            (true, true) => "the time for this call ran out before the provider answered",
+            (true, false) => {
+                "the time for this call ran out while it was under way; it runs on, and its outcome is unknown here"
+            }
+        };
+        let reason = Reason::DeadlineExceeded;
+        match (departed, effect.is_repeatable()) {
+            (false, _) => Self::new(reason, detail),
+            (true, true) => Self::new(reason, detail).sent(Sent::Maybe),
+            (true, false) => {
+                let fault = Self::new(Reason::OutcomeUnknown, detail).sent(Sent::Maybe);
+                Self { beneath: Some(reason), ..fault }
+            }
+        }
+    }
+
+    /// What happened, also where it leaves the outcome unknown.
+    #[must_use]
+    pub fn happened(&self) -> Reason {
+        self.beneath.unwrap_or(self.reason)
+    }
+
+    /// When the caller may try again, if it may at all.
+    #[must_use]
+    pub fn try_again(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| self.reason != Reason::OutcomeUnknown)
     }
 
     /// The rule that judged the provider's answer, if there was one.
@@ -237,6 +277,16 @@ reasons! {
     UpstreamShapeUnknown = "UPSTREAM_SHAPE_UNKNOWN",
     /// The request may have been carried out, and nobody knows.
     OutcomeUnknown = "OUTCOME_UNKNOWN",
+    /// The time for the call ran out.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
+    /// The caller calls more often than it may.
+    QuotaExceeded = "QUOTA_EXCEEDED",
+    /// The account is called as often as is good for it, and no turn comes in time.
+    PaceExceeded = "PACE_EXCEEDED",
+    /// The provider has failed too often; it is left alone for a moment.
+    CircuitOpen = "CIRCUIT_OPEN",
+    /// The caller wanted an answer from memory, and there is none.
+    NotCached = "NOT_CACHED",
     /// gizad is stopping.
     ShuttingDown = "SHUTTING_DOWN",
     /// A mistake in gizad.

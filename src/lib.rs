@@ -35,6 +35,7 @@
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
+//! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
@@ -78,5 +79,6 @@ pub mod fault;
 pub mod policy;
 pub mod sandbox;
 pub mod settings;
+pub mod state;
 pub mod telemetry;
 pub mod upstream;

@@ -91,8 +91,9 @@ fn main() -> ExitCode {
         Command::Serve { given, sandbox, listen, admin_listen, secret: None } => {
             let addresses = vec![("listen.api", listen), ("listen.admin", admin_listen)];
             let flags = flags(given, sandbox, addresses);
-            match Settings::load(&flags, &settings::environment()) {
-                Ok(settings) => run(&settings.log.clone(), boot::serve(settings)),
+            let load = || Settings::load(&flags, &settings::environment());
+            match load() {
+                Ok(settings) => run(&settings.log.clone(), boot::serve(settings, load)),
                 Err(mistakes) => wrong(&mistakes),
             }
         }

@@ -1,12 +1,25 @@
 //! What happens to a call between the edge and the provider: a stack of small layers, one file each.
 //!
-//! Absent here: bytes, status codes, JSON, the provider's spelling. No layer names another.
+//! Absent here: bytes of a wire, status codes, JSON, the provider's spelling. No layer names another.
 
 mod actions;
+pub mod breaker;
+pub mod cache;
+pub mod deadline;
 mod detach;
+mod kept;
 mod log;
+mod meter;
+pub mod pace;
+#[cfg(test)]
+mod play;
+mod quota;
+pub mod retry;
+mod share;
+mod traffic;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 
 use tokio_util::task::TaskTracker;
 use tower::util::BoxCloneSyncService;
@@ -16,17 +29,50 @@ use crate::call::{Call, Reply};
 use crate::contract::Effect;
 use crate::fault::Fault;
 
+pub use kept::{Kept, KeptReply};
+pub use meter::Rate;
+pub use traffic::{Shown, Traffic};
+
 /// The policies' settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The actions without an operation that may be called, and what each does to the world.
     pub actions: BTreeMap<String, Effect>,
+    /// How much time a call has.
+    pub deadline: deadline::Options,
+    /// How often one caller may have the provider asked.
+    pub quota: Rate,
+    /// How often the account is used.
+    pub pace: pace::Options,
+    /// What is sent again.
+    pub retry: retry::Options,
+    /// When a provider that is down is left alone.
+    pub breaker: breaker::Options,
+    /// What is answered from memory.
+    pub cache: cache::Options,
+}
+
+/// What a call ends with.
+type Answer = Result<Reply, Fault>;
+/// A call on its way.
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What is below a layer. It is always ready: whoever has to wait waits in its call, where the deadline counts.
+trait Inner:
+    Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+{
 }
 
 /// The stack around the provider. A call passes the layers from the first to the last, its answer from the last
 /// to the first: the order is the meaning.
 pub fn stack<S>(
     options: &Options,
+    traffic: &Traffic,
     tasks: &TaskTracker,
     upstream: S,
 ) -> BoxCloneSyncService<Call, Reply, Fault>
@@ -35,12 +81,27 @@ where
     S::Future: Send,
 {
     let service = ServiceBuilder::new()
-        // First, so that everything below, the log included, outlives a caller that hangs up.
+        // First, so that nobody waits longer than the call has time, whatever happens to the call itself.
+        .layer_fn(|inner| deadline::Answer::new(traffic.clock.clone(), inner))
+        // So that everything below, the log included, outlives a caller that hangs up or runs out of time.
         .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
         // Before anything refuses, so that every call is logged once, with what became of it.
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
+        // Above the limits: what is answered from memory uses none of them up.
+        .layer_fn(|inner| cache::Cache::new(traffic.shelf.clone(), inner))
+        // Above the sharing, so that one caller's refusal is never another's.
+        .layer_fn(|inner| quota::Quota::new(traffic.counters.clone(), inner))
+        // Above all that costs the provider something, so that it costs it once.
+        .layer_fn(share::Share::new)
+        // Above the breaker, which counts every attempt, and the pace, which every attempt waits for.
+        .layer_fn(|inner| retry::Retry::new(traffic.retry.clone(), inner))
+        // Above the pace: what is not sent takes no turn.
+        .layer_fn(|inner| breaker::Breaker::new(traffic.breaker.clone(), inner))
+        .layer_fn(|inner| pace::Pace::new(traffic.pace.clone(), inner))
+        // Last, because only now is known how much time is left to send with.
+        .layer_fn(|inner| deadline::Depart::new(traffic.clock.clone(), inner))
         .service(upstream);
     BoxCloneSyncService::new(service)
 }

@@ -6,6 +6,7 @@
 mod check;
 mod layers;
 mod show;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,12 +35,27 @@ pub struct Settings {
     pub edge: edge::Options,
     /// What a listener allows.
     pub limits: edge::Limits,
+    /// Where is kept what may be lost.
+    pub state: State,
     /// How long running calls may take to finish.
     pub grace: Duration,
     /// The log.
     pub log: telemetry::Options,
     /// The stand-in for the provider, if it is to be run.
     pub sandbox: Option<sandbox::Options>,
+    /// All of them as they were written, by path, with secrets masked.
+    pub written: Vec<(String, String)>,
+}
+
+/// Where to keep what may be lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nowhere.
+    Nowhere,
+    /// In the usual place, if that can be used.
+    Usual(PathBuf),
+    /// In this folder, and nowhere else.
+    In(PathBuf),
 }
 
 /// Where to listen.

@@ -116,7 +116,7 @@ impl Inner {
         let success =
             judge.judge(received, scrub, scrub_tree).map_err(|fault| weighed(call, received, fault))?;
         match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
-            Ok(message) => Ok(Reply { message, rule: success.rule, noisy: success.noisy }),
+            Ok(message) => Ok(Reply::new(message, success.rule, success.noisy)),
             Err(Unfit::Minimum(rule)) => {
                 let what = format!("the answer has nothing of what {} must answer", operation.name);
                 Err(judge.unrecognised(rule, received, what, success.message))

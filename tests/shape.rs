@@ -13,15 +13,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ambient", &[]),
     ("contract", &[]),
     ("call", &["contract"]),
-    ("fault", &["contract"]),
+    ("fault", &["contract", "call"]),
     ("edge", &["contract", "call", "fault"]),
     ("policy", &["contract", "call", "fault"]),
+    ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
     // Settings build each room's options, and so name every room that has some.
-    ("settings", &["contract", "edge", "policy", "sandbox", "telemetry", "upstream"]),
-    ("boot", &["contract", "edge", "policy", "sandbox", "settings", "upstream"]),
+    ("settings", &["call", "contract", "edge", "policy", "sandbox", "telemetry", "upstream"]),
+    ("boot", &["contract", "edge", "policy", "sandbox", "settings", "state", "upstream"]),
 ];
 
 /// The crates that only some rooms may name.
@@ -31,6 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream"]),
     ("hyper", &["boot", "edge", "sandbox", "upstream"]),
     ("tokio_rustls", &["settings", "upstream"]),
+    ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
     ("toml", &["settings"]),
     ("clap", &["main"]),

@@ -1,10 +1,15 @@
-//! Health, on a listener of its own, so that probes can be exposed without the API. It never asks the provider:
-//! a provider that is down is no reason to restart gizad.
+//! Health, state and memory, on a listener of its own, so that probes can be exposed without the API. It never asks the
+//! provider: a provider that is down is no reason to restart gizad.
 
 use axum::body::Body;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use crate::contract::Contract;
+use crate::edge;
+use crate::policy::{Traffic, breaker};
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,32 +22,113 @@ pub(super) enum State {
     Gone,
 }
 
-/// `/livez`, `/readyz` and `/startupz`; anything else is not here.
-pub(super) fn answer(state: State, request: &Request<Incoming>) -> std::future::Ready<Response<Body>> {
-    let path = request.uri().path();
-    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (status, kind, text) = match path {
-        "/livez" | "/readyz" | "/startupz" if !asks => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            "application/problem+json",
-            r#"{"title":"The path takes other methods","status":405,"detail":"this path takes GET, HEAD"}"#,
-        ),
-        "/readyz" if state != State::Ready => {
-            (StatusCode::SERVICE_UNAVAILABLE, "application/json", r#"{"status":"draining"}"#)
+/// What can be asked here.
+#[derive(Clone)]
+pub(super) struct Admin {
+    pub(super) contract: &'static Contract,
+    pub(super) traffic: Traffic,
+    /// Names by which it may be reached, beside this machine's own.
+    pub(super) hosts: Vec<String>,
+}
+
+impl Admin {
+    /// `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
+    pub(super) fn answer(&self, state: State, request: &Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        let takes = match path {
+            "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
+            "/cache/purge" => "POST",
+            _ => {
+                return problem(
+                    StatusCode::NOT_FOUND,
+                    "There is nothing here",
+                    "there is /livez, /readyz, /startupz, /status and /cache/purge",
+                );
+            }
+        };
+        if !takes.split(", ").any(|method| *request.method() == method) {
+            let mut response = problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The path takes other methods",
+                &format!("this path takes {takes}"),
+            );
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(takes));
+            return response;
         }
-        "/readyz" => (StatusCode::OK, "application/json", r#"{"status":"ready"}"#),
-        "/livez" | "/startupz" => (StatusCode::OK, "application/json", r#"{"status":"alive"}"#),
-        _ => (
-            StatusCode::NOT_FOUND,
-            "application/problem+json",
-            r#"{"title":"There is nothing here","status":404,"detail":"there is /livez, /readyz and /startupz"}"#,
-        ),
-    };
-    let mut response = Response::new(Body::from(format!("{text}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        match path {
+            // Probes come by whatever address the pod has.
+            "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
+            "/readyz" => self.ready(state),
+            _ => match edge::from_here(request.uri(), request.headers(), &self.hosts) {
+                Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
+                Ok(()) if *request.method() == Method::POST => {
+                    self.purge(request.uri().query().unwrap_or_default())
+                }
+                Ok(()) => answered(&self.shown(), StatusCode::OK),
+            },
+        }
     }
-    std::future::ready(response)
+
+    /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not.
+    fn ready(&self, state: State) -> Response<Body> {
+        let degraded = self.traffic.shown().breaker != breaker::Shown::Closed;
+        match (state, degraded) {
+            (State::Ready, false) => answered(&json!({"status": "ready"}), StatusCode::OK),
+            (State::Ready, true) => answered(&json!({"status": "degraded"}), StatusCode::OK),
+            (State::Draining | State::Gone, _) => {
+                answered(&json!({"status": "draining"}), StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    fn shown(&self) -> Value {
+        let shown = self.traffic.shown();
+        let [writes, reads, polls] = shown.pace.waiting;
+        json!({
+            "pace": {
+                "per_second": (shown.pace.per_second * 1000.0).round() / 1000.0,
+                "part_of_the_configured_rate": (shown.pace.part * 1000.0).round() / 1000.0,
+                "paused_for_s": shown.pace.paused_for.map(|pause| pause.as_secs()),
+                "waiting": {"writes": writes, "reads": reads, "polls": polls},
+            },
+            "breaker": shown.breaker.as_str(),
+            "cache": {"answers": shown.answers, "bytes": shown.bytes},
+        })
+    }
+
+    /// Forgets all answers, or with `?operation=NAME` those of one operation.
+    fn purge(&self, query: &str) -> Response<Body> {
+        let mut operation = None;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let known = self.contract.operation(&value).is_some();
+            if name != "operation" || !known {
+                let detail = format!(
+                    "expected operation=NAME with a name that `gizad routes` lists, not {name}={value}"
+                );
+                return problem(StatusCode::BAD_REQUEST, "A parameter is wrong", &detail);
+            }
+            operation = Some(value.into_owned());
+        }
+        let forgotten = self.traffic.purge(operation.as_deref());
+        tracing::info!(forgotten, operation, "memory purged");
+        answered(&json!({"forgotten": forgotten}), StatusCode::OK)
+    }
+}
+
+fn answered(body: &Value, status: StatusCode) -> Response<Body> {
+    response(body, status, "application/json")
+}
+
+fn problem(status: StatusCode, title: &str, detail: &str) -> Response<Body> {
+    let body = json!({"title": title, "status": status.as_u16(), "detail": detail});
+    response(&body, status, "application/problem+json")
+}
+
+fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

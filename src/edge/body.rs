@@ -1,5 +1,7 @@
 //! The body of a request: whole, short, and in time, whatever the face.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -8,17 +10,21 @@ use tokio::time::timeout;
 use super::Options;
 use crate::fault::{Fault, Reason};
 
-/// Waits for a whole body. `beyond` is what its face adds to the longest one, such as gRPC's prefix.
-pub(super) async fn whole(body: Body, options: &Options, beyond: usize) -> Result<Bytes, Fault> {
+/// Waits for a whole body. `beyond` is what its face adds to the longest one, such as gRPC's prefix; `left` is the time that the
+/// call has.
+pub(super) async fn whole(
+    body: Body,
+    options: &Options,
+    beyond: usize,
+    left: Duration,
+) -> Result<Bytes, Fault> {
     let limited = Limited::new(body, options.max_body.saturating_add(beyond));
-    match timeout(options.body_timeout, limited.collect()).await {
+    let limit = options.body_timeout.min(left);
+    match timeout(limit, limited.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(options)),
         Ok(Err(error)) => Err(Fault::new(Reason::MalformedBody, format!("the body broke off: {error}"))),
-        Err(_elapsed) => {
-            let limit = options.body_timeout;
-            Err(Fault::new(Reason::BodyTooSlow, format!("the body took longer than {limit:?}")))
-        }
+        Err(_elapsed) => Err(Fault::new(Reason::BodyTooSlow, format!("the body took longer than {limit:?}"))),
     }
 }
 

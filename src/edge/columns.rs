@@ -220,6 +220,38 @@ pub fn columns(reason: Reason) -> Columns {
             "The request may have been carried out. Look at what exists (the list, the transactions) before \
              calling again.",
         ),
+        Reason::DeadlineExceeded => (
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::DeadlineExceeded,
+            "The time for the call ran out",
+            "Allow more time (Request-Timeout, grpc-timeout), or call less at once. With `sent` \"never\" nothing was \
+             sent; otherwise the call reads, or lands in the same state, and may be repeated.",
+        ),
+        Reason::QuotaExceeded => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::ResourceExhausted,
+            "This caller calls too often",
+            "Wait for as long as `Retry-After` says. Nothing was sent. The limit is [quota] in the settings.",
+        ),
+        Reason::PaceExceeded => (
+            StatusCode::TOO_MANY_REQUESTS,
+            Code::ResourceExhausted,
+            "The account is used to capacity",
+            "Wait for as long as `Retry-After` says, or allow the call more time to wait for its turn. Nothing was \
+             sent. The limit is [pace] in the settings.",
+        ),
+        Reason::CircuitOpen => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "The provider is down and left alone for a moment",
+            "Nothing was sent, so calling again is safe, once `Retry-After` has passed.",
+        ),
+        Reason::NotCached => (
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::FailedPrecondition,
+            "There is nothing in memory",
+            "Call without `only-if-cached`.",
+        ),
         Reason::ShuttingDown => (
             StatusCode::SERVICE_UNAVAILABLE,
             Code::Unavailable,

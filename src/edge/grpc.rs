@@ -1,31 +1,26 @@
 //! gRPC: one method a row, with health, reflection and gRPC-Web beside them.
 
-mod codec;
+mod frame;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body_util::Full;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use prost_reflect::DynamicMessage;
-use tonic::{Code, Status};
 use tonic_health::server::HealthReporter;
 use tower::ServiceExt as _;
 
-pub use codec::Dynamic;
-
-use super::{Gate, Options, body, status};
-use crate::call::{Call, Face, RequestId};
+use super::terms::Terms;
+use super::{Arrival, Gate, Options, body, memory, rate, status};
+use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
 use crate::contract::{Contract, Operation, nearest};
 use crate::fault::{Fault, Reason};
 
-/// The flag and the length before a message.
-const PREFIX: usize = 5;
-/// The metadata that carries a status's details.
-const DETAILS: &str = "grpc-status-details-bin";
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The methods, and the hand that sets their health.
 pub(super) fn router(
@@ -62,59 +57,51 @@ async fn answer(
     options: Arc<Options>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let id = super::id(request.extensions());
-    let request = match arrived(operation, request, &options).await {
-        Ok(request) => request,
-        Err(fault) => return refuse(&fault, &id),
-    };
-    let named = id.clone();
-    let unary = tower::service_fn(move |request: tonic::Request<DynamicMessage>| {
-        let (gate, id) = (gate.clone(), named.clone());
-        async move {
-            let answered = match read_call(operation, request, id.clone()) {
-                Ok(call) => gate.oneshot(call).await,
-                Err(fault) => {
-                    super::log_refused(Face::Grpc, &id, &fault);
-                    Err(fault)
-                }
-            };
-            answered
-                .map(|reply| tonic::Response::new(reply.message))
-                .map_err(|fault| status::status(&fault, &id))
-        }
-    });
-    let codec = Dynamic::new(operation.input.descriptor.clone());
-    let mut grpc = tonic::server::Grpc::new(codec).max_decoding_message_size(options.max_body);
-    let response = grpc.unary(unary, request).await.map(Body::new);
-    match undetailed(response.headers()) {
-        Some(status) => refuse(&explained(&status, &options), &id),
-        None => response,
+    let (parts, body) = request.into_parts();
+    let arrival = Arrival::of(&parts.extensions);
+    match read_call(operation, &options, &parts.headers, body, &arrival).await {
+        Ok(call) => match gate.oneshot(call).await {
+            Ok(reply) => success(&reply),
+            Err(fault) => failure(&fault, &arrival.id),
+        },
+        Err(fault) => refuse(&fault, &arrival.id),
     }
 }
 
-/// The request with its whole body.
-async fn arrived(
-    operation: &Operation,
-    request: Request<Body>,
-    options: &Options,
-) -> Result<Request<Full<Bytes>>, Fault> {
-    let (parts, body) = request.into_parts();
-    super::refuse_key(&parts.headers, operation)?;
-    let body = body::whole(body, options, PREFIX).await?;
-    Ok(Request::from_parts(parts, Full::from(body)))
-}
-
-fn read_call(
+async fn read_call(
     operation: &'static Operation,
-    request: tonic::Request<DynamicMessage>,
-    id: RequestId,
+    options: &Options,
+    headers: &HeaderMap,
+    body: Body,
+    arrival: &Arrival,
 ) -> Result<Call, Fault> {
-    let request = request.into_inner();
+    super::refuse_key(headers, operation)?;
+    let Terms { deadline, wishes } = Terms::grpc(headers, arrival.begun)?;
+    let body = body::whole(body, options, frame::PREFIX, deadline.left()).await?;
+    let message = frame::only(&body, options)?;
+    let request = DynamicMessage::decode(operation.input.descriptor.clone(), message).map_err(|error| {
+        Fault::new(Reason::MalformedBody, format!("the message is no protobuf of its kind: {error}"))
+    })?;
     let violations = operation.input.violations(&request);
     if !violations.is_empty() {
         return Err(Fault::violated(Reason::ValidationFailed, violations));
     }
-    Ok(Call { operation, effect: operation.effect, request, id, face: Face::Grpc })
+    let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
+    Ok(Call { operation, effect, request, id, face: Face::Grpc, caller, deadline, wishes })
+}
+
+fn success(reply: &Reply) -> Response<Body> {
+    let framed = reply.content.made(Made::Grpc, frame::framed);
+    let ok = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+    let body = Full::from(framed).with_trailers(std::future::ready(Some(Ok(ok))));
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    memory::write(reply, headers);
+    if let Some(limit) = &reply.limit {
+        rate::write(limit, headers);
+    }
+    response
 }
 
 async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<Body> {
@@ -122,28 +109,15 @@ async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<B
         Some(near) => format!("there is no such method; did you mean {near}?"),
         None => "there is no such method; reflection lists all".to_owned(),
     };
-    refuse(&Fault::new(Reason::RouteNotFound, detail), &super::id(request.extensions()))
+    refuse(&Fault::new(Reason::RouteNotFound, detail), &Arrival::of(request.extensions()).id)
 }
 
 /// Answers with a fault and logs it.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
     super::log_refused(Face::Grpc, id, fault);
+    failure(fault, id)
+}
+
+fn failure(fault: &Fault, id: &RequestId) -> Response<Body> {
     status::status(fault, id).into_http::<tonic::body::Body>().map(Body::new)
-}
-
-/// A status that tonic made by itself, which has no details yet.
-fn undetailed(headers: &HeaderMap) -> Option<Status> {
-    if headers.contains_key(DETAILS) {
-        return None;
-    }
-    Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
-}
-
-/// What such a status is about: the message was too long, compressed, or no protobuf.
-fn explained(status: &Status, options: &Options) -> Fault {
-    match status.code() {
-        Code::OutOfRange => body::too_large(options),
-        Code::Unimplemented => Fault::new(Reason::CompressionUnsupported, status.message().to_owned()),
-        _ => Fault::new(Reason::MalformedBody, status.message().to_owned()),
-    }
 }

@@ -16,7 +16,10 @@ use crate::fault::{Fault, Reason};
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses what a caller of this host would not send.
-pub(super) fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+///
+/// # Errors
+/// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
+pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
     let named = headers.get(HOST).and_then(|value| value.to_str().ok());
     let authority: Option<Authority> = match (uri.authority(), named) {
         // HTTP/2 has it in the target.

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
 use super::columns::{code_name, columns};
+use super::rate;
 use crate::call::RequestId;
 use crate::fault::Fault;
 
@@ -36,6 +37,10 @@ pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
             members.insert("upstream_message".into(), json!(message.as_str()));
         }
     }
+    if let Some(limit) = &fault.limit {
+        // The name that the draft on RateLimit headers gives this member.
+        members.insert("violated-policies".into(), json!([limit.name]));
+    }
     Value::Object(members)
 }
 
@@ -48,13 +53,11 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(wait) = fault.retry_after {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
+    if let Some(wait) = fault.try_again() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(rate::seconds(wait)));
+    }
+    if let Some(limit) = &fault.limit {
+        rate::write(limit, headers);
     }
     response
-}
-
-/// Whole seconds, rounded up: trying a moment too early would be refused again.
-fn seconds(wait: std::time::Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }

@@ -6,20 +6,22 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use tower::ServiceExt as _;
 
-use super::{Gate, Options, body, id, problem};
-use crate::call::{Call, Face, Reply, RequestId};
-use crate::contract::{Contract, Effect, Operation, Verb, nearest};
+use super::terms::Terms;
+use super::{Arrival, Gate, Options, body, memory, problem, rate};
+use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
+use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
 
 /// The prefix under which every path exists a second time.
@@ -66,7 +68,7 @@ pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
 /// Answers that a path takes other methods, and which.
 fn not_allowed(request: &Request<Body>, allow: &'static str) -> Response<Body> {
     let fault = Fault::new(Reason::MethodNotAllowed, format!("this path takes {allow}"));
-    let mut response = refuse(&fault, &id(request.extensions()));
+    let mut response = refuse(&fault, &Arrival::of(request.extensions()).id);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
@@ -87,14 +89,15 @@ async fn answer(
     request: Request<Body>,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let (id, version) = (id(&parts.extensions), parts.version);
-    match read_call(operation, &options, &mut parts, body, id.clone()).await {
+    let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
+    match read_call(operation, &options, &mut parts, body, &arrival).await {
         Ok(call) => match gate.oneshot(call).await {
+            Ok(reply) if memory::is_known(&reply, &parts.headers) => not_modified(&reply),
             Ok(reply) => success(operation, &reply),
-            Err(fault) => problem::response(&fault, &id),
+            Err(fault) => problem::response(&fault, &arrival.id),
         },
         Err(fault) => {
-            let mut response = refuse(&fault, &id);
+            let mut response = refuse(&fault, &arrival.id);
             // The rest of the body is not read, so the connection cannot be used again.
             if matches!(fault.reason, Reason::BodyTooLarge | Reason::BodyTooSlow) && version < Version::HTTP_2
             {
@@ -110,24 +113,31 @@ async fn read_call(
     options: &Options,
     parts: &mut Parts,
     body: Body,
-    id: RequestId,
+    arrival: &Arrival,
 ) -> Result<Call, Fault> {
     super::refuse_key(&parts.headers, operation)?;
+    let Terms { deadline, wishes } = Terms::rest(&parts.headers, arrival.begun)?;
     let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|rejected| {
         Fault::new(Reason::InvalidArgument, format!("the path cannot be read: {rejected}"))
     })?;
-    let body = read_body(&parts.headers, body, options).await?;
+    let body = read_body(&parts.headers, body, options, deadline.left()).await?;
     let request = read::request(operation, &path, parts.uri.query().unwrap_or_default(), &body)?;
-    Ok(Call { operation, effect: operation.effect, request, id, face: Face::Rest })
+    let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
+    Ok(Call { operation, effect, request, id, face: Face::Rest, caller, deadline, wishes })
 }
 
 /// The whole body, if it is short, quick and JSON. An empty one needs no label.
-async fn read_body(headers: &HeaderMap, body: Body, options: &Options) -> Result<Bytes, Fault> {
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    options: &Options,
+    left: Duration,
+) -> Result<Bytes, Fault> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if announced.is_some_and(|length: u64| length > options.max_body as u64) {
         return Err(body::too_large(options));
     }
-    let body = body::whole(body, options, 0).await?;
+    let body = body::whole(body, options, 0, left).await?;
     if !body.is_empty() && !is_json(headers) {
         let given = headers.get(CONTENT_TYPE).map_or("none", |v| v.to_str().unwrap_or("not text"));
         let given = given.chars().take(100).collect::<String>();
@@ -146,16 +156,31 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
-    let mut response = Response::new(Body::from(write::json(&operation.output, &reply.message)));
+    let body = reply.content.made(Made::Rest, |message| write::json(&operation.output, message).into());
+    let mut response = Response::new(Body::from(body));
     if operation.creates() {
         *response.status_mut() = StatusCode::CREATED;
     }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if operation.effect != Effect::Public {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    describe(reply, headers);
     response
+}
+
+/// The caller has this answer already (RFC 9110, section 15.4.5).
+fn not_modified(reply: &Reply) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    describe(reply, response.headers_mut());
+    response
+}
+
+/// What a reply says beside its body.
+fn describe(reply: &Reply, headers: &mut HeaderMap) {
+    memory::write(reply, headers);
+    if let Some(limit) = &reply.limit {
+        rate::write(limit, headers);
+    }
 }
 
 async fn nothing_here(paths: Vec<&'static str>, request: Request<Body>) -> Response<Body> {
@@ -165,5 +190,5 @@ async fn nothing_here(paths: Vec<&'static str>, request: Request<Body>) -> Respo
         Some(near) => format!("there is no such path; did you mean {near}?"),
         None => "there is no such path; `gizad routes` lists all".to_owned(),
     };
-    refuse(&Fault::new(Reason::RouteNotFound, detail), &id(request.extensions()))
+    refuse(&Fault::new(Reason::RouteNotFound, detail), &Arrival::of(request.extensions()).id)
 }

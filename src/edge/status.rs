@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::columns::columns;
+use super::rate;
 use crate::call::RequestId;
 use crate::fault::{Fault, Reason};
 
@@ -33,8 +35,11 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
             violations.map(|v| FieldViolation::new(&*v.field, &*v.description)).collect::<Vec<_>>(),
         );
     }
-    if let Some(wait) = fault.retry_after {
+    if let Some(wait) = fault.try_again() {
         details.set_retry_info(Some(wait));
+    }
+    if let Some(limit) = &fault.limit {
+        details.add_quota_failure_violation(limit.name, &*fault.detail);
     }
     let mut status = Status::with_error_details(columns(fault.reason).grpc, &*fault.detail, details);
     if fault.reason == Reason::OutcomeUnknown {
@@ -42,8 +47,13 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
         status
             .metadata_mut()
             .insert("grpc-retry-pushback-ms", tonic::metadata::MetadataValue::from_static("-1"));
-    } else if let Some(wait) = fault.retry_after.map(milliseconds) {
+    } else if let Some(wait) = fault.try_again().map(milliseconds) {
         status.metadata_mut().insert("grpc-retry-pushback-ms", wait.into());
+    }
+    if let Some(limit) = &fault.limit {
+        let mut headers = status.metadata().clone().into_headers();
+        rate::write(limit, &mut headers);
+        *status.metadata_mut() = MetadataMap::from_headers(headers);
     }
     status
 }

@@ -9,11 +9,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 
 use super::layers::{Given, Mistake};
-use super::{Listen, Settings};
+use super::{Listen, Settings, State};
 use crate::contract::{Contract, Effect};
 use crate::sandbox::Personality;
 use crate::upstream::{Credentials, Target, Words};
-use crate::{edge, policy, sandbox, telemetry, upstream};
+use crate::{edge, sandbox, telemetry, upstream};
 
 /// The longest secret file that is read, in bytes.
 const MAX_SECRET: usize = 4096;
@@ -50,12 +50,14 @@ pub(super) fn settings(
         listen,
         upstream,
         credentials,
-        policy: policy::Options { actions: check.actions() },
+        policy: check.policy(),
+        state: check.state(in_sandbox),
         edge,
         limits,
         grace,
         log: check.log(),
         sandbox: in_sandbox.then(|| check.sandbox()),
+        written: given.entries.iter().map(|entry| (entry.path.clone(), entry.shown())).collect(),
     };
     check.done(settings)
 }
@@ -69,8 +71,8 @@ pub(super) fn sandbox(
     check.done(both)
 }
 
-struct Check<'a> {
-    given: &'a Given,
+pub(super) struct Check<'a> {
+    pub(super) given: &'a Given,
     mistakes: Vec<Mistake>,
 }
 
@@ -80,7 +82,7 @@ impl Check<'_> {
     }
 
     /// Notes that a setting is not what it must be, and where it was written.
-    fn wrong(&mut self, path: &str, expected: &str) {
+    pub(super) fn wrong(&mut self, path: &str, expected: &str) {
         let written = self
             .given
             .entry(path)
@@ -89,7 +91,7 @@ impl Check<'_> {
             .push(Mistake { path: path.to_owned(), expected: format!("expected {expected}{written}") });
     }
 
-    fn written(&self, path: &str) -> Option<&str> {
+    pub(super) fn written(&self, path: &str) -> Option<&str> {
         self.given.entry(path).and_then(|entry| entry.value.as_str())
     }
 
@@ -110,7 +112,7 @@ impl Check<'_> {
     }
 
     /// A list of texts; in the environment, joined by commas.
-    fn names(&mut self, path: &str) -> Vec<String> {
+    pub(super) fn names(&mut self, path: &str) -> Vec<String> {
         let read: Option<Vec<String>> = match self.given.entry(path).map(|entry| &entry.value) {
             Some(Value::Array(items)) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
             Some(Value::String(text)) => Some(
@@ -124,7 +126,7 @@ impl Check<'_> {
         })
     }
 
-    fn whole(&mut self, path: &str, least: i64, most: i64) -> usize {
+    pub(super) fn whole(&mut self, path: &str, least: i64, most: i64) -> usize {
         let read = match self.given.entry(path).map(|entry| &entry.value) {
             Some(Value::Integer(number)) => Some(*number),
             Some(Value::String(text)) => text.trim().parse().ok(),
@@ -139,7 +141,7 @@ impl Check<'_> {
         })
     }
 
-    fn duration(&mut self, path: &str) -> Duration {
+    pub(super) fn duration(&mut self, path: &str) -> Duration {
         let read = self.written(path).and_then(duration);
         read.unwrap_or_else(|| {
             self.wrong(path, "a duration from 1ms to 24h, such as 500ms, 5s, 2m or 1h");
@@ -205,7 +207,7 @@ impl Check<'_> {
         })
     }
 
-    fn actions(&mut self) -> BTreeMap<String, Effect> {
+    pub(super) fn actions(&mut self) -> BTreeMap<String, Effect> {
         let mut listed = BTreeMap::new();
         for (action, entry) in self.given.under("actions") {
             let own =
@@ -311,6 +313,16 @@ impl Check<'_> {
                 .unwrap_or(i64::MAX),
             install_time: self.duration("sandbox.install_time"),
             deposit_time: self.duration("sandbox.deposit_time"),
+        }
+    }
+
+    fn state(&mut self, in_sandbox: bool) -> State {
+        match self.text("state.dir").as_str() {
+            "" => State::Nowhere,
+            // What is learned of a stand-in is worth nothing.
+            "auto" if in_sandbox => State::Nowhere,
+            "auto" => super::layers::usual_state_dir().map_or(State::Nowhere, State::Usual),
+            path => State::In(path.into()),
         }
     }
 

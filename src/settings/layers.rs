@@ -1,7 +1,7 @@
 //! What was written where: the defaults, a file, the environment, flags, laid over one another.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
@@ -9,7 +9,7 @@ use super::{DEFAULTS, Flags};
 use crate::contract::nearest;
 
 /// Sections whose keys are the operator's own.
-const FREE: [&str; 2] = ["actions", "upstream.words"];
+const FREE: [&str; 3] = ["actions", "cache.operations", "upstream.words"];
 /// Settings that are never shown.
 const SECRET: [&str; 2] = ["credentials.secret", "sandbox.secret"];
 
@@ -107,6 +107,18 @@ pub fn environment() -> Vec<(String, String)> {
 }
 
 const PREFIX: &str = "GIZAD_";
+
+/// Where a daemon keeps what it remembers, if nothing else is said: what systemd names (its first folder), or the
+/// user's own place for it (XDG base directories).
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(super) fn usual_state_dir() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var(name).ok().filter(|path| path.starts_with('/'));
+    let by_systemd = || named("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let own = || named("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || named("HOME").map(|home| Path::new(&home).join(".local/state"));
+    by_systemd().or_else(|| own().or_else(home).map(|state| state.join("gizad")))
+}
 
 /// Lays the layers over one another. What is unknown or cannot be read is a mistake.
 pub(super) fn read(flags: &Flags, environment: &[(String, String)]) -> (Given, Vec<Mistake>) {

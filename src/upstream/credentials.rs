@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ring::digest::{SHA256, digest};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::Value as Json;
@@ -45,6 +46,13 @@ impl Credentials {
             identifier: identifier.into(),
             secret: secret.into(),
         }
+    }
+
+    /// What tells this account from another without saying which it is.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let digest = digest(&SHA256, self.identifier.expose_secret().as_bytes());
+        digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The body of a request: the parameters beside the action and the pair, in the guide's order.

@@ -240,7 +240,9 @@ pub(super) fn doubted(effect: Effect, fault: Fault) -> Fault {
         fault.reason.as_str(),
         fault.detail
     );
-    Fault { reason: Reason::OutcomeUnknown, detail, retry_after: None, ..fault }
+    // When to try again is for the account's pace to know; who reads an unknown outcome must not.
+    let beneath = Some(fault.reason);
+    Fault { reason: Reason::OutcomeUnknown, detail, beneath, ..fault }
 }
 
 /// The provider's own words are the detail of its refusal.

@@ -18,12 +18,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use gizad::contract::Contract;
-use gizad::edge::Dynamic;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use prost_reflect::DynamicMessage;
 use tokio::net::{TcpListener, TcpStream};
+
+#[path = "../client/codec.rs"]
+mod codec;
+
+use codec::Dynamic;
 
 const CONNECTIONS: usize = 64;
 const SPAN: Duration = Duration::from_secs(4);

@@ -12,6 +12,8 @@
 )]
 
 mod answers;
+#[path = "../client/codec.rs"]
+mod codec;
 mod edge;
 mod grpc;
 mod operations;

@@ -7,13 +7,26 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use gizad::contract::{Contract, Operation};
-use gizad::edge::Dynamic;
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
+use crate::codec::Dynamic;
+
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+const OUT_OF_THE_WAY: [(&str, &str); 9] = [
+    ("GIZAD_PACE_RATE", "1000000/s"),
+    ("GIZAD_PACE_BURST", "100000"),
+    ("GIZAD_PACE_QUEUE", "10000"),
+    ("GIZAD_QUOTA_RATE", "1000000/s"),
+    ("GIZAD_QUOTA_BURST", "100000"),
+    ("GIZAD_RETRY_ATTEMPTS", "1"),
+    ("GIZAD_BREAKER_FAILURES", "10000"),
+    ("GIZAD_CACHE_TTL", "0s"),
+    ("GIZAD_STATE_DIR", ""),
+];
 
 /// A running `gizad`.
 pub struct Gateway {
@@ -72,7 +85,22 @@ impl Gateway {
         Self::start(&[], &all)
     }
 
+    /// One with a sandbox of its own and the limits that it has by default.
+    pub fn as_shipped(environment: &[(&str, &str)]) -> Self {
+        let mut all = vec![("GIZAD_STATE_DIR", "")];
+        all.extend(environment);
+        Self::run(&["--sandbox"], &all)
+    }
+
+    /// One whose limits are out of the way of what a test is about: no turn to wait for, nothing kept, nothing sent
+    /// again.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut all = OUT_OF_THE_WAY.to_vec();
+        all.extend(environment);
+        Self::run(arguments, &all)
+    }
+
+    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)

@@ -1,0 +1,82 @@
+//! Writes down what the policies have learned, and reads it when the daemon starts.
+
+use std::path::Path;
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::time::sleep;
+
+use super::Failure;
+use crate::policy::{Kept, Traffic};
+use crate::settings;
+use crate::state::Folder;
+
+/// The file's name.
+const NAME: &str = "traffic";
+/// How soon after a change it is written.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What is remembered of one account.
+pub(super) struct Keeper {
+    folder: Option<Folder>,
+    traffic: Traffic,
+}
+
+impl Keeper {
+    /// Opens the folder and recalls what is in it. A folder that was asked for by name must be there; the usual one
+    /// may fail.
+    pub(super) fn new(state: &settings::State, account: &[&str], traffic: Traffic) -> Result<Self, Failure> {
+        let open = |below: &Path| Folder::of_account(below, account);
+        let folder = match state {
+            settings::State::Nowhere => None,
+            settings::State::In(below) => Some(open(below).map_err(|error| {
+                Failure::Build(format!("state.dir: cannot use {}: {error}", below.display()))
+            })?),
+            settings::State::Usual(below) => open(below)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, folder = %below.display(), "nothing will be remembered over a restart");
+                })
+                .ok(),
+        };
+        let keeper = Self { folder, traffic };
+        keeper.recall();
+        Ok(keeper)
+    }
+
+    fn recall(&self) {
+        let Some(folder) = &self.folder else { return };
+        let read = folder.load(NAME).map(|held| held.map(|held| Kept::decode(&*held)));
+        match read {
+            Ok(Some(Ok(kept))) => {
+                tracing::info!(answers = kept.replies.len(), pace_part = kept.pace_part, "recalled");
+                self.traffic.restore(&kept);
+            }
+            Ok(Some(Err(error))) => tracing::warn!(%error, "what was remembered cannot be read"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "what was remembered cannot be read"),
+        }
+    }
+
+    /// Writes it down now.
+    pub(super) async fn save(&self) {
+        let Some(folder) = self.folder.clone() else { return };
+        let held = self.traffic.kept().encode_to_vec();
+        let saved = tokio::task::spawn_blocking(move || folder.save(NAME, &held)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!(%error, "what was learned cannot be written down");
+        }
+    }
+
+    /// Writes it down soon after every change, for ever.
+    pub(super) async fn run(&self) {
+        let mut written = self.traffic.mark();
+        loop {
+            sleep(SOON).await;
+            let now = self.traffic.mark();
+            if now != written {
+                self.save().await;
+                written = now;
+            }
+        }
+    }
+}

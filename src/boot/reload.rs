@@ -1,0 +1,54 @@
+//! Settings read anew while the daemon runs: checked first, and the last good ones kept.
+
+use tokio::signal::unix::Signal;
+
+use crate::policy::Traffic;
+use crate::settings::{Mistake, Settings};
+
+/// The sections that are taken over without a restart.
+const LIVE: [&str; 6] = ["deadline.", "quota.", "pace.", "retry.", "breaker.", "cache."];
+
+/// Takes new settings over on every SIGHUP, for ever.
+pub(super) async fn run(
+    mut asked: Signal,
+    load: impl Fn() -> Result<Settings, Vec<Mistake>>,
+    traffic: &Traffic,
+    mut written: Vec<(String, String)>,
+) {
+    while asked.recv().await.is_some() {
+        match load() {
+            Ok(settings) => {
+                traffic.change(&settings.policy);
+                let changed: Vec<&str> = settings
+                    .written
+                    .iter()
+                    .filter(|setting| !written.contains(setting))
+                    .map(|(path, _)| path.as_str())
+                    .collect();
+                let is_live = |path: &&str| LIVE.iter().any(|section| path.starts_with(section));
+                let (live, rest): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(is_live);
+                tracing::info!(changed = live.join(", "), "settings taken over");
+                if !rest.is_empty() {
+                    tracing::warn!(settings = rest.join(", "), "changed, but only taken over by a restart");
+                }
+                // What still needs a restart is said again the next time.
+                let kept = |path: &str| !LIVE.iter().any(|section| path.starts_with(section));
+                written.retain(|(path, _)| kept(path));
+                written.extend(settings.written.into_iter().filter(|(path, _)| !kept(path)));
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    tracing::error!(
+                        setting = mistake.path,
+                        expected = mistake.expected,
+                        "a mistake in the settings"
+                    );
+                }
+                tracing::error!(
+                    mistakes = mistakes.len(),
+                    "settings not taken over; everything stays as it was"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Answers from memory: the public catalog, and, where the settings say so, lists of the account for a moment.
+//!
+//! Found by operation and parameters. Only what was judged a success is kept, never a credential. Any write forgets
+//! what it may have changed before its own answer is given.
+
+mod memory;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt as _};
+
+use super::kept::KeptReply;
+use super::{Answer, Answering, Inner};
+use crate::ambient;
+use crate::call::{self, Call, Caller, Deadline, Lifetime, Reply, Taken, Wishes};
+use crate::contract::{Contract, Effect, canonical};
+use crate::fault::{Fault, Reason};
+
+use memory::{Entry, Found, Key, Memory};
+
+/// The time that a refresh in the background has.
+const REFRESH_TIME: Duration = Duration::from_secs(30);
+/// What is left of a call's time for its answer when the provider is given up on.
+const MARGIN: Duration = Duration::from_millis(50);
+/// The rule of an answer that was found on disk.
+const FROM_DISK: &str = "kept_on_disk";
+
+/// The memory's settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most it takes, in bytes.
+    pub bytes: usize,
+    /// How long the public catalog may be used.
+    pub catalog: Lifetime,
+    /// How long the answers of single operations may be used.
+    pub operations: BTreeMap<String, Lifetime>,
+    /// How old an answer must be before a caller can have it asked for anew.
+    pub least_age: Duration,
+    /// How long the provider is waited for when there is an old answer to give instead.
+    pub patience: Duration,
+}
+
+impl Options {
+    fn lifetime(&self, call: &Call) -> Lifetime {
+        let usual = if call.effect == Effect::Public { self.catalog } else { Lifetime::default() };
+        self.operations.get(&call.operation.name).copied().unwrap_or(usual)
+    }
+}
+
+/// What all calls for the account share.
+pub(super) struct Shelf {
+    memory: Arc<Memory>,
+    options: RwLock<Arc<Options>>,
+    /// Refreshes that nobody waits for. A stop does not wait for them either.
+    tasks: TaskTracker,
+}
+
+impl Shelf {
+    pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
+        Self { memory: Arc::new(Memory::new()), options: RwLock::new(Arc::new(options.clone())), tasks }
+    }
+
+    fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn change(&self, options: &Options) {
+        self.memory.shrink(options.bytes);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+    }
+
+    /// Forgets everything, or everything of one operation; says how much that was.
+    pub(super) fn purge(&self, operation: Option<&str>) -> usize {
+        self.memory.purge(operation)
+    }
+
+    /// How many answers are kept, and how many bytes they take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.memory.size()
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.memory.revision()
+    }
+
+    /// The catalog, for the copy on disk.
+    pub(super) fn kept(&self) -> Vec<KeptReply> {
+        let entries = self.memory.public();
+        entries
+            .iter()
+            .map(|entry| KeptReply {
+                operation: entry.operation.name.clone(),
+                request: entry.request.clone(),
+                reply: entry.content.message().encode_to_vec(),
+                asked_unix_ms: entry.asked_unix_millis(),
+            })
+            .collect()
+    }
+
+    /// Takes the catalog from its copy on disk. What cannot be read any more is left out.
+    pub(super) fn restore(&self, contract: &'static Contract, kept: &[KeptReply]) {
+        let most = self.options().bytes;
+        for kept in kept {
+            let operation = contract.operation(&kept.operation).filter(|o| o.effect == Effect::Public);
+            let Some(operation) = operation else { continue };
+            let decode = |message: &prost_reflect::MessageDescriptor, bytes: &[u8]| {
+                DynamicMessage::decode(message.clone(), bytes).ok()
+            };
+            let request = decode(&operation.input.descriptor, &kept.request);
+            let (Some(request), Some(message)) = (request, decode(&operation.output.descriptor, &kept.reply))
+            else {
+                continue;
+            };
+            // By a clock that was turned back, it would never grow old.
+            let age = u64::try_from(ambient::unix_millis() - kept.asked_unix_ms).unwrap_or(u64::MAX);
+            let now = self.memory.asking();
+            let Some(at) = now.at.checked_sub(Duration::from_millis(age)) else { continue };
+            let asked = memory::Asked { at, unix_millis: kept.asked_unix_ms, ..now };
+            let reply = Reply::new(message, FROM_DISK, false);
+            let found = Found { operation, request: kept.request.clone(), public: true, reply };
+            self.memory.keep((&operation.name, canonical(&request)), found, asked, most);
+        }
+    }
+}
+
+/// What to do about a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// Answer from memory.
+    Serve,
+    /// Answer from memory, and ask the provider meanwhile.
+    ServeAndRefresh,
+    /// Ask the provider; if it cannot be asked, there may be an old answer.
+    Ask { why: Taken, fall_back: bool },
+    /// There is nothing to answer with.
+    Refuse,
+}
+
+/// The table: what is kept (its age, and whether it was spoiled), how long it may be used, what the caller wants.
+fn decide(
+    kept: Option<(Duration, bool)>,
+    lifetime: Lifetime,
+    wishes: Wishes,
+    least_age: Duration,
+) -> Decision {
+    let Some((age, spoiled)) = kept else {
+        let ask = Decision::Ask { why: Taken::Missing, fall_back: false };
+        return if wishes.only_if_cached { Decision::Refuse } else { ask };
+    };
+    let fresh = !spoiled && age < lifetime.ttl;
+    let stale_for = age.saturating_sub(lifetime.ttl);
+    let usable_meanwhile = stale_for < lifetime.stale_while_revalidate;
+    let usable_on_error = stale_for < lifetime.stale_if_error;
+    let too_old = wishes.max_age.is_some_and(|most| age > most);
+    if wishes.only_if_cached {
+        return match (fresh, too_old) {
+            (_, true) => Decision::Refuse,
+            (true, false) => Decision::Serve,
+            (false, false) if usable_meanwhile || usable_on_error => Decision::ServeAndRefresh,
+            (false, false) => Decision::Refuse,
+        };
+    }
+    // A caller may have it asked for anew, but not at every moment.
+    if (wishes.no_cache || too_old) && age >= least_age {
+        return Decision::Ask { why: Taken::Requested, fall_back: false };
+    }
+    match fresh {
+        true => Decision::Serve,
+        false if usable_meanwhile && wishes == Wishes::default() => Decision::ServeAndRefresh,
+        false => Decision::Ask { why: Taken::Expired, fall_back: usable_on_error },
+    }
+}
+
+/// Answers from memory.
+#[derive(Clone)]
+pub(super) struct Cache<S> {
+    shelf: Arc<Shelf>,
+    inner: S,
+}
+
+impl<S: Inner> Cache<S> {
+    pub(super) fn new(shelf: Arc<Shelf>, inner: S) -> Self {
+        Self { shelf, inner }
+    }
+
+    fn read(&self, call: Call) -> Answering {
+        let options = self.shelf.options();
+        let lifetime = options.lifetime(&call);
+        if lifetime.ttl.is_zero() {
+            return Box::pin(self.clone().bypass(call));
+        }
+        let key: Key = (&call.operation.name, canonical(&call.request));
+        let entry = self.shelf.memory.find(&key);
+        let kept = entry.as_ref().map(|entry| (entry.age(), entry.is_spoiled()));
+        match (decide(kept, lifetime, call.wishes, options.least_age), entry) {
+            (Decision::Serve, Some(entry)) => answered(&entry, Taken::Hit, lifetime),
+            (Decision::ServeAndRefresh, Some(entry)) => {
+                if entry.is_to_refresh() {
+                    self.refresh(key, &call, entry.clone(), options.bytes);
+                }
+                answered(&entry, Taken::Revalidating, lifetime)
+            }
+            (Decision::Ask { why, fall_back }, entry) => {
+                let entry = entry.filter(|_| fall_back);
+                Box::pin(self.clone().ask(key, call, why, entry, lifetime))
+            }
+            (Decision::Refuse | Decision::Serve | Decision::ServeAndRefresh, _) => not_cached(),
+        }
+    }
+
+    async fn bypass(self, call: Call) -> Answer {
+        if call.wishes.only_if_cached {
+            return not_cached().await;
+        }
+        let public = call.effect == Effect::Public;
+        let memory = call::Memory {
+            taken: Taken::Bypassed,
+            age: Duration::ZERO,
+            lifetime: Lifetime::default(),
+            public,
+        };
+        let reply = self.inner.oneshot(call).await?;
+        Ok(Reply { memory: Some(memory), ..reply })
+    }
+
+    /// Asks the provider, and gives the old answer if that fails or takes too long.
+    async fn ask(
+        self,
+        key: Key,
+        call: Call,
+        why: Taken,
+        old: Option<Arc<Entry>>,
+        lifetime: Lifetime,
+    ) -> Answer {
+        let options = self.shelf.options();
+        let public = call.effect == Effect::Public;
+        let left = call.deadline.left();
+        let asked = self.fetch(key, call, options.bytes);
+        let Some(old) = old else {
+            let memory = call::Memory { taken: why, age: Duration::ZERO, lifetime, public };
+            return joined(asked.await).map(|reply| Reply { memory: Some(memory), ..reply });
+        };
+        let instead = |reason: Reason| answered(&old, Taken::InsteadOfError(reason.as_str()), lifetime);
+        match timeout(options.patience.min(left.saturating_sub(MARGIN)), asked).await {
+            Ok(answer) => match joined(answer) {
+                Ok(reply) => {
+                    let memory = call::Memory { taken: why, age: Duration::ZERO, lifetime, public };
+                    Ok(Reply { memory: Some(memory), ..reply })
+                }
+                Err(fault) if is_trouble(fault.reason) => instead(fault.reason).await,
+                Err(fault) => Err(fault),
+            },
+            Err(_) => instead(Reason::UpstreamTimeout).await,
+        }
+    }
+
+    /// Asks the provider in a task of its own, so that the answer is kept whoever goes away.
+    fn fetch(&self, key: Key, call: Call, most: usize) -> JoinHandle<Answer> {
+        let (memory, inner) = (self.shelf.memory.clone(), self.inner.clone());
+        self.shelf.tasks.spawn(async move {
+            let asked = memory.asking();
+            let (operation, public) = (call.operation, call.effect == Effect::Public);
+            let request = call.request.encode_to_vec();
+            let reply = inner.oneshot(call).await?;
+            // What has something strange around it is shown, but not kept.
+            if !reply.noisy {
+                memory.keep(key, Found { operation, request, public, reply: reply.clone() }, asked, most);
+            }
+            Ok(reply)
+        })
+    }
+
+    fn refresh(&self, key: Key, call: &Call, entry: Arc<Entry>, most: usize) {
+        let deadline = Deadline::new(ambient::instant(), Some(REFRESH_TIME));
+        let call = Call { caller: Caller::Gizad, deadline, wishes: Wishes::default(), ..call.clone() };
+        let operation = call.operation;
+        let asked = self.fetch(key, call, most);
+        self.shelf.tasks.spawn(async move {
+            if let Err(fault) = joined(asked.await) {
+                entry.refresh_failed();
+                tracing::info!(
+                    operation = operation.name,
+                    outcome = fault.reason.as_str(),
+                    "could not refresh"
+                );
+            }
+        });
+    }
+
+    async fn write(self, call: Call) -> Answer {
+        // Held until the answer is there, and dropped before it is given; also if nobody waits for it any more.
+        let writing = self.shelf.memory.write(call.effect == Effect::Spend);
+        let answer = self.inner.oneshot(call).await;
+        drop(writing);
+        answer
+    }
+}
+
+impl<S: Inner> Service<Call> for Cache<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match call.effect {
+            Effect::Public | Effect::Read => self.read(call),
+            Effect::Secret if call.wishes.only_if_cached => not_cached(),
+            Effect::Secret => Box::pin(self.inner.clone().oneshot(call)),
+            Effect::Converge | Effect::Once | Effect::Spend => Box::pin(self.clone().write(call)),
+        }
+    }
+}
+
+fn answered(entry: &Entry, taken: Taken, lifetime: Lifetime) -> Answering {
+    let age = entry.age();
+    // What was spoiled is not fresh, however young.
+    let ttl = if entry.is_spoiled() { lifetime.ttl.min(age) } else { lifetime.ttl };
+    let lifetime = Lifetime { ttl, ..lifetime };
+    let reply = Reply {
+        content: entry.content.clone(),
+        rule: entry.rule,
+        noisy: false,
+        collapsed: false,
+        memory: Some(call::Memory { taken, age, lifetime, public: entry.public }),
+        limit: None,
+    };
+    Box::pin(std::future::ready(Ok(reply)))
+}
+
+fn not_cached() -> Answering {
+    let fault = Fault::new(Reason::NotCached, "only an answer from memory was wanted, and there is none");
+    Box::pin(std::future::ready(Err(fault)))
+}
+
+fn joined(answer: Result<Answer, tokio::task::JoinError>) -> Answer {
+    answer.unwrap_or_else(|error| {
+        let fault = Fault::new(Reason::Internal, "gizad failed while it asked the provider");
+        Err(fault.with_private(error.to_string()))
+    })
+}
+
+/// Whether the provider could not be asked, rather than that it refused.
+fn is_trouble(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::UpstreamUnreachable
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamFailed
+            | Reason::UpstreamMaintenance
+            | Reason::UpstreamBlocked
+            | Reason::UpstreamRateLimited
+            | Reason::UpstreamRedirected
+            | Reason::UpstreamShapeUnknown
+            | Reason::CircuitOpen
+            | Reason::PaceExceeded
+            | Reason::DeadlineExceeded
+    )
+}
+
+#[cfg(test)]
+mod tests;

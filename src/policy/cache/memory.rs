@@ -1,0 +1,273 @@
+//! The answers that are kept: found by operation and parameters, bounded in bytes, forgotten by writes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::time::Instant;
+
+use crate::ambient;
+use crate::call::{Content, Reply};
+use crate::contract::Operation;
+
+/// Where an answer is found: the operation, and its parameters in canonical form. Never a URL.
+pub(super) type Key = (&'static str, Vec<u8>);
+
+/// What an entry takes beside its message, and how often the message is there: as it is, and as each face wrote it.
+const OVERHEAD: usize = 512;
+const COPIES: usize = 3;
+/// How long nobody else asks while one asks, and how long nobody asks after that failed.
+const ASKING: Duration = Duration::from_secs(30);
+const FAILED_REST: Duration = Duration::from_secs(5);
+
+/// One kept answer.
+pub(super) struct Entry {
+    pub(super) operation: &'static Operation,
+    /// The request, for the copy on disk.
+    pub(super) request: Vec<u8>,
+    pub(super) content: Arc<Content>,
+    pub(super) rule: &'static str,
+    /// Whether it is the same for everyone.
+    pub(super) public: bool,
+    /// When the provider was asked, by both clocks.
+    asked: Asked,
+    size: usize,
+    used: AtomicU64,
+    /// When it may be asked for anew in the background.
+    next_refresh: Mutex<Option<Instant>>,
+    /// Whether something has happened since that may have changed it.
+    spoiled: bool,
+}
+
+/// When the provider was asked for something, and what had been written by then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    pub(super) unix_millis: i64,
+    pub(super) writes: u64,
+    pub(super) spends: u64,
+}
+
+impl Entry {
+    pub(super) fn age(&self) -> Duration {
+        self.asked.at.elapsed()
+    }
+
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    pub(super) fn asked_unix_millis(&self) -> i64 {
+        self.asked.unix_millis
+    }
+
+    /// Whether whoever asks this is to ask the provider anew.
+    pub(super) fn is_to_refresh(&self) -> bool {
+        let mut next = self.next_refresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = ambient::instant();
+        let due = next.is_none_or(|next| next <= now);
+        if due {
+            *next = Some(now + ASKING);
+        }
+        due
+    }
+
+    /// The provider could not be asked; not again for a moment.
+    pub(super) fn refresh_failed(&self) {
+        *self.next_refresh.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(ambient::instant() + FAILED_REST);
+    }
+
+    fn spoil(&self) -> Self {
+        Self {
+            operation: self.operation,
+            request: self.request.clone(),
+            content: self.content.clone(),
+            rule: self.rule,
+            public: self.public,
+            asked: self.asked,
+            size: self.size,
+            used: AtomicU64::new(self.used.load(Ordering::Relaxed)),
+            next_refresh: Mutex::new(None),
+            spoiled: true,
+        }
+    }
+}
+
+/// All of them.
+pub(super) struct Memory {
+    state: Mutex<State>,
+    uses: AtomicU64,
+    /// Grows with every change of what belongs on disk.
+    revision: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<Key, Arc<Entry>>,
+    size: usize,
+    /// Writes that have begun or ended, and those under way.
+    writes: u64,
+    writing: usize,
+    /// Purchases that have begun or ended.
+    spends: u64,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default(), uses: AtomicU64::new(0), revision: AtomicU64::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept. Nothing of the account while a write is under way.
+    pub(super) fn find(&self, key: &Key) -> Option<Arc<Entry>> {
+        let state = self.lock();
+        let entry = state.entries.get(key).filter(|entry| entry.public || state.writing == 0)?;
+        entry.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(entry.clone())
+    }
+
+    /// The moment before the provider is asked.
+    pub(super) fn asking(&self) -> Asked {
+        let state = self.lock();
+        Asked {
+            at: ambient::instant(),
+            unix_millis: ambient::unix_millis(),
+            writes: state.writes,
+            spends: state.spends,
+        }
+    }
+
+    /// Keeps an answer, unless something was written since it was asked for, or it is too large.
+    pub(super) fn keep(&self, key: Key, found: Found, asked: Asked, most: usize) {
+        let size = found.reply.content.message().encoded_len() * COPIES
+            + key.1.len()
+            + found.request.len()
+            + OVERHEAD;
+        let mut state = self.lock();
+        let outdated = state.writing > 0 || state.writes != asked.writes;
+        if size > most || (!found.public && outdated) {
+            return;
+        }
+        let entry = Entry {
+            operation: found.operation,
+            request: found.request,
+            content: found.reply.content.clone(),
+            rule: found.reply.rule,
+            public: found.public,
+            spoiled: state.spends != asked.spends,
+            asked,
+            size,
+            used: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
+            next_refresh: Mutex::new(None),
+        };
+        if found.public {
+            self.revision.fetch_add(1, Ordering::Relaxed);
+        }
+        state.remove(&key);
+        state.size += size;
+        state.entries.insert(key, Arc::new(entry));
+        state.shrink(most);
+    }
+
+    /// Forgets what a write may change, and the account's data for as long as it is under way.
+    pub(super) fn write(self: &Arc<Self>, spends: bool) -> Writing {
+        self.lock().writing += 1;
+        self.written(spends);
+        Writing { memory: self.clone(), spends }
+    }
+
+    fn written(&self, spends: bool) {
+        let mut state = self.lock();
+        state.writes += 1;
+        state.forget(|entry| !entry.public);
+        if spends {
+            state.spends += 1;
+            // What is in stock may have changed. It may still be shown, but not as fresh.
+            for entry in state.entries.values_mut() {
+                *entry = Arc::new(entry.spoil());
+            }
+        }
+    }
+
+    /// Forgets everything, or everything of one operation; says how much that was.
+    pub(super) fn purge(&self, operation: Option<&str>) -> usize {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+        self.lock().forget(|entry| operation.is_none_or(|name| entry.operation.name == name))
+    }
+
+    /// Keeps no more than this.
+    pub(super) fn shrink(&self, most: usize) {
+        self.lock().shrink(most);
+    }
+
+    /// How many there are, and how many bytes they take.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.entries.len(), state.size)
+    }
+
+    /// What belongs on disk.
+    pub(super) fn public(&self) -> Vec<Arc<Entry>> {
+        self.lock().entries.values().filter(|entry| entry.public).cloned().collect()
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+}
+
+/// An answer to keep.
+pub(super) struct Found {
+    pub(super) operation: &'static Operation,
+    pub(super) request: Vec<u8>,
+    pub(super) public: bool,
+    pub(super) reply: Reply,
+}
+
+impl State {
+    fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.size = self.size.saturating_sub(entry.size);
+        }
+    }
+
+    fn forget(&mut self, which: impl Fn(&Entry) -> bool) -> usize {
+        let before = self.entries.len();
+        let mut freed = 0;
+        self.entries.retain(|_, entry| {
+            let goes = which(entry);
+            freed += if goes { entry.size } else { 0 };
+            !goes
+        });
+        self.size = self.size.saturating_sub(freed);
+        before - self.entries.len()
+    }
+
+    /// Forgets what was not used for the longest time.
+    fn shrink(&mut self, most: usize) {
+        while self.size > most {
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
+            self.remove(&key);
+        }
+    }
+}
+
+/// A write under way. However it ends, what it may have changed is forgotten then.
+pub(super) struct Writing {
+    memory: Arc<Memory>,
+    spends: bool,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.memory.written(self.spends);
+        self.memory.lock().writing -= 1;
+    }
+}

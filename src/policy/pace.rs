@@ -1,0 +1,135 @@
+//! How often the account is used, whoever calls: as fast as the provider allows, and no faster.
+//!
+//! Its true limit is not documented, so gizad starts gently, slows down when the provider complains and grows again in
+//! quiet times. A call waits for its turn as long as its time allows; what cannot have one in time is refused at once.
+
+mod account;
+mod estimate;
+mod queue;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt as _};
+
+use super::meter::Rate;
+use super::{Answering, Inner};
+use crate::ambient;
+use crate::call::{Call, Caller, Limit, Reply};
+use crate::fault::{Fault, Reason, Sent};
+
+use account::{Account, Entry};
+use queue::Lane;
+
+pub use account::Shown;
+
+/// The pace's settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most that is ever used.
+    pub rate: Rate,
+    /// How many calls may wait at once.
+    pub queue: usize,
+    /// Operations that are asked over and over, and so come last.
+    pub polls: Vec<String>,
+}
+
+/// The pace, for those who show, change and keep it.
+#[derive(Clone)]
+pub(super) struct Handle {
+    account: Arc<Account>,
+    polls: Arc<RwLock<Vec<String>>>,
+}
+
+impl Handle {
+    pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
+        let polls = Arc::new(RwLock::new(options.polls.clone()));
+        Self { account: Arc::new(Account::new(options, tasks)), polls }
+    }
+
+    pub(super) fn change(&self, options: &Options) {
+        self.account.change(options);
+        self.polls.write().unwrap_or_else(PoisonError::into_inner).clone_from(&options.polls);
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        self.account.shown()
+    }
+
+    /// What is worth remembering over a restart: the part of the ceiling in use, and what is left of a pause.
+    pub(super) fn learned(&self) -> (f64, Duration) {
+        self.account.learned()
+    }
+
+    pub(super) fn recall(&self, part: f64, pause: Duration) {
+        self.account.recall(part, pause);
+    }
+
+    fn lane(&self, call: &Call) -> Lane {
+        let polls = self.polls.read().unwrap_or_else(PoisonError::into_inner);
+        Lane::of(call.effect, call.caller == Caller::Gizad || polls.contains(&call.operation.name))
+    }
+}
+
+/// Lets calls through at the account's pace.
+#[derive(Clone)]
+pub(super) struct Pace<S> {
+    handle: Handle,
+    inner: S,
+}
+
+impl<S> Pace<S> {
+    pub(super) fn new(handle: Handle, inner: S) -> Self {
+        Self { handle, inner }
+    }
+}
+
+impl<S: Inner> Service<Call> for Pace<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let (account, lane, inner) =
+            (self.handle.account.clone(), self.handle.lane(&call), self.inner.clone());
+        Box::pin(async move {
+            match account.enter(lane, &call.caller, call.deadline.left()) {
+                Entry::Now => {}
+                Entry::Later(turn) => turn.await.map_err(|_gone| refused(account.limit()))?,
+                Entry::Never(limit) => return Err(refused(limit)),
+            }
+            let left = ambient::instant();
+            let answer = inner.oneshot(call).await;
+            if let Some(fault) = answer.as_ref().err().filter(|fault| is_complaint(fault)) {
+                account.slow_down(left, fault.retry_after);
+            }
+            answer
+        })
+    }
+}
+
+/// Whether the provider, or what stands in front of it, asks to be called less.
+fn is_complaint(fault: &Fault) -> bool {
+    let asked = fault.retry_after.is_some() && fault.sent != Sent::Never;
+    asked || matches!(fault.happened(), Reason::UpstreamRateLimited | Reason::UpstreamBlocked)
+}
+
+fn refused(limit: Limit) -> Fault {
+    let detail = match limit.name {
+        "upstream" => {
+            "the provider has asked to be left alone for a while, which is longer than this call can wait"
+        }
+        _ => "there is no turn for this call in the time it has: the account is used to capacity",
+    };
+    let wait = limit.reset.max(Duration::from_millis(1));
+    Fault { retry_after: Some(wait), limit: Some(limit), ..Fault::new(Reason::PaceExceeded, detail) }
+}
+
+#[cfg(test)]
+mod tests;

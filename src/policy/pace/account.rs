@@ -1,0 +1,224 @@
+//! The account's pace: one meter, one estimate, one queue, and a pause when the provider asks for one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use super::Options;
+use super::estimate::Estimate;
+use super::queue::{Lane, Queue, Turn};
+use crate::ambient;
+use crate::call::{Caller, Limit};
+use crate::policy::meter::Meter;
+
+/// The longest pause that the provider is granted.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The names of the limits: of what the account takes, and of what the provider has asked for.
+const NAMES: [&str; 2] = ["account", "upstream"];
+
+/// Shared by everyone who calls for the account.
+pub(super) struct Account {
+    state: Mutex<State>,
+    /// Wakes the one who gives turns when what it waits for has changed.
+    changed: Notify,
+    tasks: TaskTracker,
+}
+
+struct State {
+    meter: Meter,
+    estimate: Estimate,
+    queue: Queue,
+    places: usize,
+    paused: Option<Instant>,
+    /// Whether somebody gives turns.
+    served: bool,
+}
+
+/// What a call gets that wants to go.
+pub(super) enum Entry {
+    /// It may go.
+    Now,
+    /// It waits.
+    Later(Turn),
+    /// There is no turn in time.
+    Never(Limit),
+}
+
+/// The pace as it is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Calls a second, as they are let through now.
+    pub per_second: f64,
+    /// The part of the configured rate that this is, from 0 to 1.
+    pub part: f64,
+    /// How long the provider is left alone, if it is.
+    pub paused_for: Option<Duration>,
+    /// How many wait: writes, reads, polls.
+    pub waiting: [usize; 3],
+}
+
+impl Account {
+    pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
+        let estimate = Estimate::new(options.rate, ambient::instant());
+        let state = State {
+            meter: Meter::new(estimate.rate()),
+            estimate,
+            queue: Queue::default(),
+            places: options.queue,
+            paused: None,
+            served: false,
+        };
+        Self { state: Mutex::new(state), changed: Notify::new(), tasks }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a turn that comes within `left`.
+    pub(super) fn enter(self: &Arc<Self>, lane: Lane, caller: &Caller, left: Duration) -> Entry {
+        let mut state = self.lock();
+        state.grow();
+        let now = ambient::instant();
+        let pause = state.pause(now);
+        let next = if pause.is_zero() && state.queue.is_empty() {
+            match state.meter.take() {
+                Ok(_) => return Entry::Now,
+                Err(wait) => wait,
+            }
+        } else {
+            state.meter.next()
+        };
+        let ahead = u32::try_from(state.queue.ahead(lane, caller)).unwrap_or(u32::MAX);
+        let wait = pause.max(next) + state.meter.rate().every.saturating_mul(ahead);
+        let limit = state.meter.rate().limit(NAMES[usize::from(!pause.is_zero())], 0, wait);
+        if wait > left {
+            return Entry::Never(limit);
+        }
+        let places = state.places;
+        let Some(turn) = state.queue.join(lane, caller, places) else { return Entry::Never(limit) };
+        if !state.served {
+            state.served = true;
+            let account = self.clone();
+            self.tasks.spawn(async move { account.serve().await });
+        }
+        Entry::Later(turn)
+    }
+
+    /// The limit, as it stands for somebody whose place went to somebody else.
+    pub(super) fn limit(&self) -> Limit {
+        let state = self.lock();
+        let pause = state.pause(ambient::instant());
+        let wait = pause.max(state.meter.rate().every);
+        state.meter.rate().limit(NAMES[usize::from(!pause.is_zero())], 0, wait)
+    }
+
+    /// Gives turns until nobody waits.
+    async fn serve(&self) {
+        loop {
+            let wait = {
+                let mut state = self.lock();
+                state.grow();
+                if state.queue.is_empty() {
+                    state.served = false;
+                    return;
+                }
+                let pause = state.pause(ambient::instant());
+                if pause.is_zero() {
+                    match state.meter.take() {
+                        Ok(_) => {
+                            state.queue.next();
+                            continue;
+                        }
+                        Err(wait) => wait,
+                    }
+                } else {
+                    pause
+                }
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// The provider complains about a call that left at this moment. It is called half as often, and not at all for
+    /// as long as it asks for.
+    pub(super) fn slow_down(&self, left: Instant, pause: Option<Duration>) {
+        let mut state = self.lock();
+        let now = ambient::instant();
+        if state.estimate.cut(left, now) {
+            let rate = state.estimate.rate();
+            state.meter.change(rate);
+            let per_second = 1.0 / rate.every.as_secs_f64();
+            tracing::warn!(
+                per_second,
+                pause_s = pause.map(|p| p.as_secs()),
+                "the provider asks to slow down"
+            );
+        }
+        if let Some(pause) = pause {
+            let until = now + pause.min(LONGEST_PAUSE);
+            state.paused = Some(state.paused.map_or(until, |paused| paused.max(until)));
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Takes new settings over.
+    pub(super) fn change(&self, options: &Options) {
+        let mut state = self.lock();
+        state.places = options.queue;
+        state.estimate.set_ceiling(options.rate);
+        let rate = state.estimate.rate();
+        state.meter.change(rate);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// What is worth remembering: the part of the ceiling, and how long the pause still lasts.
+    pub(super) fn learned(&self) -> (f64, Duration) {
+        let state = self.lock();
+        (state.estimate.part(), state.pause(ambient::instant()))
+    }
+
+    /// Goes on from what was learned before.
+    pub(super) fn recall(&self, part: f64, pause: Duration) {
+        let mut state = self.lock();
+        state.estimate.set_part(part);
+        let rate = state.estimate.rate();
+        state.meter.change(rate);
+        if !pause.is_zero() {
+            state.paused = Some(ambient::instant() + pause.min(LONGEST_PAUSE));
+        }
+    }
+
+    pub(super) fn shown(&self) -> Shown {
+        let mut state = self.lock();
+        state.grow();
+        let pause = state.pause(ambient::instant());
+        Shown {
+            per_second: 1.0 / state.estimate.rate().every.as_secs_f64(),
+            part: state.estimate.part(),
+            paused_for: (!pause.is_zero()).then_some(pause),
+            waiting: Lane::ALL.map(|lane| state.queue.waiting(lane)),
+        }
+    }
+}
+
+impl State {
+    fn grow(&mut self) {
+        if self.estimate.grow(ambient::instant()) {
+            self.meter.change(self.estimate.rate());
+        }
+    }
+
+    /// What is left of a pause.
+    fn pause(&self, now: Instant) -> Duration {
+        self.paused.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+}

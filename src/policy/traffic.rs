@@ -1,0 +1,114 @@
+//! What the policies share between calls: the hand by which they are shown, changed, and remembered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::{Kept, Options, breaker, cache, deadline, pace, quota, retry};
+use crate::ambient;
+use crate::contract::{Contract, Effect};
+
+/// The state of all policies for one account.
+#[derive(Clone)]
+pub struct Traffic {
+    pub(super) clock: Arc<deadline::Clock>,
+    pub(super) shelf: Arc<cache::Shelf>,
+    pub(super) counters: Arc<quota::Counters>,
+    pub(super) retry: Arc<retry::Account>,
+    pub(super) breaker: Arc<breaker::Account>,
+    pub(super) pace: pace::Handle,
+    contract: &'static Contract,
+}
+
+/// That state as it is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The account's pace.
+    pub pace: pace::Shown,
+    /// Whether the provider is left alone.
+    pub breaker: breaker::Shown,
+    /// How many answers are in memory.
+    pub answers: usize,
+    /// How many bytes they take.
+    pub bytes: usize,
+}
+
+impl Traffic {
+    /// The state at the beginning, when nothing is known.
+    #[must_use]
+    pub fn new(contract: &'static Contract, options: &Options) -> Self {
+        // Nobody waits for these tasks: refreshes, and the one that gives turns while calls wait for them.
+        let tasks = TaskTracker::new();
+        // A question that everyone may ask, and that needs no parameters.
+        let question = contract.operations().iter().find(|operation| operation.effect == Effect::Public);
+        Self {
+            clock: Arc::new(deadline::Clock::new(options.deadline)),
+            shelf: Arc::new(cache::Shelf::new(&options.cache, tasks.clone())),
+            counters: Arc::new(quota::Counters::new(options.quota)),
+            retry: Arc::new(retry::Account::new(options.retry)),
+            breaker: Arc::new(breaker::Account::new(options.breaker, question)),
+            pace: pace::Handle::new(&options.pace, tasks),
+            contract,
+        }
+    }
+
+    /// Takes new settings over, for the next call. What was used of a limit stays used.
+    ///
+    /// The actions stay as they are: what may be called is decided when gizad starts.
+    pub fn change(&self, options: &Options) {
+        self.clock.change(options.deadline);
+        self.shelf.change(&options.cache);
+        self.counters.change(options.quota);
+        self.retry.change(options.retry);
+        self.breaker.change(options.breaker);
+        self.pace.change(&options.pace);
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let (answers, bytes) = self.shelf.size();
+        Shown { pace: self.pace.shown(), breaker: self.breaker.shown(), answers, bytes }
+    }
+
+    /// Forgets what is in memory, of all operations or of one; says how many answers that were.
+    #[must_use]
+    pub fn purge(&self, operation: Option<&str>) -> usize {
+        self.shelf.purge(operation)
+    }
+
+    /// From this moment on, nothing is sent any more that must not be cut off.
+    pub fn close_at(&self, moment: Instant) {
+        self.clock.close_at(moment);
+    }
+
+    /// What is worth knowing after a restart.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        let (pace_part, pause) = self.pace.learned();
+        let paused_until_unix_ms = if pause.is_zero() {
+            0
+        } else {
+            ambient::unix_millis().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
+        };
+        Kept { replies: self.shelf.kept(), pace_part, paused_until_unix_ms }
+    }
+
+    /// Whether that has changed: two equal marks mean that nothing worth writing down has happened between them.
+    #[must_use]
+    pub fn mark(&self) -> (u64, u64, bool) {
+        let (part, pause) = self.pace.learned();
+        (self.shelf.revision(), part.to_bits(), pause.is_zero())
+    }
+
+    /// Goes on from what was known before.
+    pub fn restore(&self, kept: &Kept) {
+        self.shelf.restore(self.contract, &kept.replies);
+        if kept.pace_part > 0.0 {
+            let pause = kept.paused_until_unix_ms.saturating_sub(ambient::unix_millis());
+            self.pace.recall(kept.pace_part, Duration::from_millis(u64::try_from(pause).unwrap_or(0)));
+        }
+    }
+}
