@@ -91,10 +91,10 @@ where
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
         // Above the limits: what is answered from memory uses none of them up.
         .layer_fn(|inner| cache::Cache::new(traffic.shelf.clone(), inner))
-        // Above the sharing, so that one caller's refusal is never another's.
-        .layer_fn(|inner| quota::Quota::new(traffic.counters.clone(), inner))
-        // Above all that costs the provider something, so that it costs it once.
+        // Above all that costs something, so that it costs it once: five hundred callers use up the quota of one.
         .layer_fn(share::Share::new)
+        // Above the repeats, which are gizad's own doing.
+        .layer_fn(|inner| quota::Quota::new(traffic.counters.clone(), inner))
         // Above the breaker, which counts every attempt, and the pace, which every attempt waits for.
         .layer_fn(|inner| retry::Retry::new(traffic.retry.clone(), inner))
         // Above the pace: what is not sent takes no turn.

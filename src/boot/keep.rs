@@ -62,8 +62,10 @@ impl Keeper {
         let Some(folder) = self.folder.clone() else { return };
         let held = self.traffic.kept().encode_to_vec();
         let saved = tokio::task::spawn_blocking(move || folder.save(NAME, &held)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::warn!(%error, "what was learned cannot be written down");
+        match saved {
+            Ok(Ok(())) => tracing::debug!("what was learned is remembered"),
+            Ok(Err(error)) => tracing::warn!(%error, "what was learned cannot be written down"),
+            Err(_panicked) => {}
         }
     }
 

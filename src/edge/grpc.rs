@@ -2,14 +2,17 @@
 
 mod frame;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
+use futures_util::stream;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use prost_reflect::DynamicMessage;
 use tonic_health::server::HealthReporter;
 use tower::ServiceExt as _;
@@ -93,8 +96,9 @@ async fn read_call(
 fn success(reply: &Reply) -> Response<Body> {
     let framed = reply.content.made(Made::Grpc, frame::framed);
     let ok = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
-    let body = Full::from(framed).with_trailers(std::future::ready(Some(Ok(ok))));
-    let mut response = Response::new(Body::new(body));
+    // No length is announced: gRPC-Web puts the trailers behind the message.
+    let frames = [Frame::data(framed), Frame::trailers(ok)].map(Ok::<_, Infallible>);
+    let mut response = Response::new(Body::new(StreamBody::new(stream::iter(frames))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     memory::write(reply, headers);

@@ -11,7 +11,7 @@ use tower::Service;
 use tracing::Level;
 
 use crate::ambient;
-use crate::call::{Call, Face, Reply, RequestId};
+use crate::call::{Call, Deadline, Face, Reply, RequestId};
 use crate::contract::{Effect, Operation};
 use crate::fault::{Fault, ProviderMessage, Reason};
 
@@ -57,6 +57,7 @@ struct Line {
     effect: Effect,
     face: Face,
     id: RequestId,
+    deadline: Deadline,
     begun: Instant,
     finished: bool,
 }
@@ -68,6 +69,7 @@ impl Line {
             effect: call.effect,
             face: call.face,
             id: call.id.clone(),
+            deadline: call.deadline.clone(),
             begun: ambient::instant(),
             finished: false,
         }
@@ -81,7 +83,9 @@ impl Line {
                 outcome: "OK",
                 sent: "answered",
                 rule: Some(reply.rule),
-                cause: reply.noisy.then_some("there was something around the provider's answer"),
+                cause: self
+                    .told()
+                    .or(reply.noisy.then_some("there was something around the provider's answer")),
                 provider: None,
             }),
             Err(fault) => self.write(&End {
@@ -89,10 +93,16 @@ impl Line {
                 outcome: fault.reason.as_str(),
                 sent: fault.sent.as_str(),
                 rule: fault.rule(),
-                cause: fault.private.as_deref(),
+                cause: fault.private.as_deref().or(self.told()),
                 provider: fault.answer.as_ref().and_then(|a| a.message.as_ref()).map(ProviderMessage::as_str),
             }),
         }
+    }
+
+    /// What had been said before this end was known.
+    fn told(&self) -> Option<&'static str> {
+        let late = self.deadline.is_given_up() && self.deadline.has_departed();
+        late.then_some("the caller had been told that the outcome is unknown")
     }
 
     fn write(&self, end: &End<'_>) {
@@ -126,13 +136,19 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.finished {
-            let (level, outcome, sent) = (Level::INFO, "CANCELLED", "maybe");
+            let late = self.deadline.is_given_up();
+            let (outcome, cause) = if late {
+                (Reason::DeadlineExceeded.as_str(), "its time ran out")
+            } else {
+                ("CANCELLED", "the caller hung up")
+            };
+            let sent = if self.deadline.has_departed() { "maybe" } else { "never" };
             self.write(&End {
-                level,
+                level: Level::INFO,
                 outcome,
                 sent,
                 rule: None,
-                cause: Some("the caller hung up"),
+                cause: Some(cause),
                 provider: None,
             });
         }

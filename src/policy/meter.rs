@@ -162,10 +162,10 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             4 => (1u64..5_000).prop_map(Step::Pass),
-            6 => (1usize..40).prop_map(Step::Wants),
+            6 => (1usize..15).prop_map(Step::Wants),
             1 => (5u64..500, 1u32..30).prop_map(|(every, burst)| Step::Change(every, burst)),
         ];
-        prop::collection::vec(step, 1..400)
+        prop::collection::vec(step, 1..150)
     }
 
     proptest! {

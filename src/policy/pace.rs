@@ -32,6 +32,8 @@ pub struct Options {
     pub rate: Rate,
     /// How many calls may wait at once.
     pub queue: usize,
+    /// The longest pause that the provider is granted.
+    pub longest_pause: Duration,
     /// Operations that are asked over and over, and so come last.
     pub polls: Vec<String>,
 }

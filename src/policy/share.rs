@@ -80,8 +80,12 @@ impl<S: Inner> Share<S> {
             let (flight, joined) = self.board(&call);
             let answer = flight.await;
             match answer {
-                Ok(reply) => return Ok(Reply { collapsed: joined, ..reply }),
-                // What became of its first passenger's time or place is not the fault of the others.
+                // The state of a limit concerns only the one who was counted against it.
+                Ok(reply) => {
+                    let limit = reply.limit.filter(|_| !joined);
+                    return Ok(Reply { collapsed: joined, limit, ..reply });
+                }
+                // What became of its first passenger's time, place or share is not the fault of the others.
                 Err(fault) if joined && is_own(fault.reason) && !call.deadline.left().is_zero() => {}
                 Err(fault) => return Err(fault),
             }
@@ -99,7 +103,7 @@ impl<S: Inner> Share<S> {
 
 /// Reasons that concern one caller and not what it asked for.
 fn is_own(reason: Reason) -> bool {
-    matches!(reason, Reason::DeadlineExceeded | Reason::PaceExceeded)
+    matches!(reason, Reason::DeadlineExceeded | Reason::QuotaExceeded | Reason::PaceExceeded)
 }
 
 /// Takes a flight off the list when it has ended, or when everyone who waited for it has gone.

@@ -64,7 +64,12 @@ impl Check<'_> {
                 self.wrong("pace.polls", &expected);
             }
         }
-        pace::Options { rate: self.rate("pace"), queue: self.whole("pace.queue", 0, 100_000), polls }
+        pace::Options {
+            rate: self.rate("pace"),
+            queue: self.whole("pace.queue", 0, 100_000),
+            longest_pause: self.duration("pace.longest_pause"),
+            polls,
+        }
     }
 
     fn cache(&mut self) -> cache::Options {

@@ -103,7 +103,7 @@ async fn grpc_web_answers_and_fails_like_grpc() {
         ("/other.Service/Method", b"", 0, 12, "reflection"),
         ("/gizad.v1.WalletService/GetDeposit", b"\xff\xff", 0, 3, "protobuf"),
         ("/gizad.v1.WalletService/GetDeposit", &[0; 70_000], 0, 8, "65536"),
-        ("/gizad.v1.WalletService/GetDeposit", b"x", 1, 3, "compress"),
+        ("/gizad.v1.WalletService/GetDeposit", b"x", 1, 12, "compress"),
         ("/gizad.v1.WalletService/GetDeposit", b"", 0, 3, "order_id"),
     ] {
         let (_, text) = web(&gateway, path, message, flag).await;

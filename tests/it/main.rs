@@ -12,6 +12,7 @@
 )]
 
 mod answers;
+mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
 mod edge;
@@ -23,4 +24,5 @@ mod secrets;
 mod settings;
 mod tables;
 mod tls;
+mod traffic;
 mod wallet;

@@ -16,14 +16,16 @@ use crate::codec::Dynamic;
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-const OUT_OF_THE_WAY: [(&str, &str); 9] = [
+const OUT_OF_THE_WAY: [(&str, &str); 11] = [
     ("GIZAD_PACE_RATE", "1000000/s"),
     ("GIZAD_PACE_BURST", "100000"),
     ("GIZAD_PACE_QUEUE", "10000"),
+    ("GIZAD_PACE_LONGEST_PAUSE", "1ms"),
     ("GIZAD_QUOTA_RATE", "1000000/s"),
     ("GIZAD_QUOTA_BURST", "100000"),
     ("GIZAD_RETRY_ATTEMPTS", "1"),
     ("GIZAD_BREAKER_FAILURES", "10000"),
+    ("GIZAD_BREAKER_LEAST", "1000000"),
     ("GIZAD_CACHE_TTL", "0s"),
     ("GIZAD_STATE_DIR", ""),
 ];
@@ -100,7 +102,8 @@ impl Gateway {
         Self::run(arguments, &all)
     }
 
-    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// One with these settings and no others.
+    pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
@@ -180,15 +183,48 @@ impl Gateway {
         Channel::from_shared(self.api.clone()).expect("a URL").connect().await.expect("gizad accepts")
     }
 
+    /// Asks the listener of health and state.
+    pub async fn admin(&self, method: &str, path: &str) -> Answer {
+        let url = format!("{}{path}", self.admin);
+        let response =
+            self.http.request(method.parse().expect("a method"), url).send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("a whole body") }
+    }
+
     /// Calls over gRPC; requests and replies are shown as protobuf's JSON.
     pub async fn grpc(&self, operation: &Operation, request: &Value) -> Result<Value, tonic::Status> {
+        self.grpc_with(operation, request, &[]).await
+    }
+
+    /// The same with metadata.
+    pub async fn grpc_with(
+        &self,
+        operation: &Operation,
+        request: &Value,
+        metadata: &[(&'static str, &'static str)],
+    ) -> Result<Value, tonic::Status> {
+        self.grpc_whole(operation, request, metadata).await.map(|(reply, _)| reply)
+    }
+
+    /// The same, for the metadata of the reply too.
+    pub async fn grpc_whole(
+        &self,
+        operation: &Operation,
+        request: &Value,
+        metadata: &[(&'static str, &'static str)],
+    ) -> Result<(Value, tonic::metadata::MetadataMap), tonic::Status> {
         let mut client = tonic::client::Grpc::new(self.channel().await);
         client.ready().await.expect("a connection");
         let codec = Dynamic::new(operation.output.descriptor.clone());
         let message = message(operation, request);
         let path = operation.grpc_path.parse().expect("a path");
-        let reply = client.unary(tonic::Request::new(message), path, codec).await?;
-        Ok(shown(reply.get_ref()))
+        let mut request = tonic::Request::new(message);
+        for (name, value) in metadata {
+            request.metadata_mut().insert(*name, tonic::metadata::MetadataValue::from_static(value));
+        }
+        let reply = client.unary(request, path, codec).await?;
+        Ok((shown(reply.get_ref()), reply.metadata().clone()))
     }
 
     /// Asks the provider's control socket for something.

@@ -14,8 +14,6 @@ use crate::ambient;
 use crate::call::{Caller, Limit};
 use crate::policy::meter::Meter;
 
-/// The longest pause that the provider is granted.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// The names of the limits: of what the account takes, and of what the provider has asked for.
 const NAMES: [&str; 2] = ["account", "upstream"];
 
@@ -32,6 +30,7 @@ struct State {
     estimate: Estimate,
     queue: Queue,
     places: usize,
+    longest_pause: Duration,
     paused: Option<Instant>,
     /// Whether somebody gives turns.
     served: bool,
@@ -68,6 +67,7 @@ impl Account {
             estimate,
             queue: Queue::default(),
             places: options.queue,
+            longest_pause: options.longest_pause,
             paused: None,
             served: false,
         };
@@ -162,7 +162,7 @@ impl Account {
             );
         }
         if let Some(pause) = pause {
-            let until = now + pause.min(LONGEST_PAUSE);
+            let until = now + pause.min(state.longest_pause);
             state.paused = Some(state.paused.map_or(until, |paused| paused.max(until)));
         }
         drop(state);
@@ -172,7 +172,7 @@ impl Account {
     /// Takes new settings over.
     pub(super) fn change(&self, options: &Options) {
         let mut state = self.lock();
-        state.places = options.queue;
+        (state.places, state.longest_pause) = (options.queue, options.longest_pause);
         state.estimate.set_ceiling(options.rate);
         let rate = state.estimate.rate();
         state.meter.change(rate);
@@ -193,7 +193,7 @@ impl Account {
         let rate = state.estimate.rate();
         state.meter.change(rate);
         if !pause.is_zero() {
-            state.paused = Some(ambient::instant() + pause.min(LONGEST_PAUSE));
+            state.paused = Some(ambient::instant() + pause.min(state.longest_pause));
         }
     }
 

@@ -14,7 +14,8 @@ use crate::policy::play::{Provider, call, of_effect};
 /// Ten a second at the full rate, of which half is used at first.
 fn options() -> Options {
     let rate = Rate { every: Duration::from_millis(100), burst: NonZeroU32::new(4).expect("above zero") };
-    Options { rate, queue: 64, polls: vec!["VpsService.GetVpsStatus".to_owned()] }
+    let polls = vec!["VpsService.GetVpsStatus".to_owned()];
+    Options { rate, queue: 64, longest_pause: Duration::from_secs(3600), polls }
 }
 
 fn at_full_rate() -> Handle {
