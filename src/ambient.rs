@@ -1,6 +1,8 @@
 //! The one door to what is not an argument: the clock and randomness. Everything else goes through here, and
 //! the lints of `.clippy.toml` hold that, so that each can be replaced in a test.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
@@ -12,6 +14,18 @@ pub fn random() -> [u8; 16] {
     // Used for names, never for secrets of the gateway; a name that repeats is better than no answer.
     let _best_effort = getrandom::getrandom(&mut bytes);
     bytes
+}
+
+/// Sixteen bytes that this process gives only once, and no other process is likely to: a random beginning, and a count
+/// that is made to look like nothing. Cheap enough for every request; not for secrets.
+#[must_use]
+pub fn unique() -> [u8; 16] {
+    static BEGINNING: OnceLock<u128> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let beginning = BEGINNING.get_or_init(|| u128::from_ne_bytes(random()));
+    // An odd factor keeps different counts different.
+    let count = COUNT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (beginning ^ u128::from(count)).to_be_bytes()
 }
 
 /// A random fraction, from 0 to just under 1.

@@ -84,7 +84,7 @@ impl Face {
 
 /// The name of a call: the caller's `X-Request-Id` when it is usable, otherwise one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// The longest name taken from a caller.
@@ -96,18 +96,20 @@ impl RequestId {
     pub fn from_caller(name: &str) -> Option<Self> {
         let safe = |b: u8| b.is_ascii_graphic() && b != b'"';
         let usable = (1..=Self::LONGEST).contains(&name.len()) && name.bytes().all(safe);
-        usable.then(|| Self(name.to_owned()))
+        usable.then(|| Self(name.into()))
     }
 
-    /// A name made of 16 random bytes.
+    /// A name made of 16 bytes that nothing else is made of.
     #[must_use]
-    pub fn from_random(bytes: [u8; 16]) -> Self {
-        use fmt::Write as _;
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
         let mut name = String::with_capacity(32);
         for byte in bytes {
-            let _infallible = write!(name, "{byte:02x}");
+            name.push(digit(byte >> 4));
+            name.push(digit(byte & 15));
         }
-        Self(name)
+        Self(name.into())
     }
 
     /// The name as text.

@@ -16,6 +16,7 @@ mod status;
 mod terms;
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +27,6 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tonic_web::GrpcWebLayer;
-use tower::util::BoxCloneSyncService;
-use tower::{Layer as _, ServiceExt as _};
 
 use crate::ambient;
 use crate::call::{Call, Face, Reply, RequestId};
@@ -40,7 +38,9 @@ pub use columns::{Columns, columns};
 pub use origin::check as from_here;
 
 /// Everything behind the edge, as the edge sees it.
-pub type Gate = BoxCloneSyncService<Call, Reply, Fault>;
+pub type Gate = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
+/// A call on its way through it.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
 
 /// The header that names a call, in both directions and on both faces.
 pub const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -58,9 +58,11 @@ pub struct Options {
 
 /// The two faces on one port.
 #[derive(Clone)]
-pub struct Edge {
-    rest: axum::Router,
-    grpc: axum::Router,
+pub struct Edge(Arc<Faces>);
+
+struct Faces {
+    rest: rest::Rest,
+    grpc: grpc::Grpc,
     health: HealthReporter,
     services: Vec<&'static str>,
     options: Arc<Options>,
@@ -74,23 +76,24 @@ impl Edge {
     pub fn new(contract: &'static Contract, gate: &Gate, options: &Options) -> Result<Self, String> {
         // Shared by every route; a request copies none of it.
         let options = Arc::new(options.clone());
-        let (grpc, health) = grpc::router(contract, gate, &options)?;
+        let (grpc, health) = grpc::Grpc::new(contract, gate, &options)?;
         let services = contract.services().chain([""]).collect();
-        Ok(Self { rest: rest::router(contract, gate, &options), grpc, health, services, options })
+        let rest = rest::Rest::new(contract, gate, &options);
+        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options })))
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
     pub async fn set_serving(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in &self.services {
-            self.health.set_service_status(service, status).await;
+        for service in &self.0.services {
+            self.0.health.set_service_status(service, status).await;
         }
     }
 
     /// Ends the streams of those who watch that, which would otherwise keep a stopping daemon alive.
     pub async fn end_watches(&self) {
-        let mut health = self.health.clone();
-        for service in &self.services {
+        let mut health = self.0.health.clone();
+        for service in &self.0.services {
             health.clear_service_status(service).await;
         }
     }
@@ -102,11 +105,9 @@ impl Edge {
         let id = named(request.headers());
         request.extensions_mut().insert(Arrival { id: id.clone(), begun: ambient::instant() });
         let face = face(&request);
-        let mut response = match (self.admit(&request), face) {
-            (Ok(()), Face::Rest) => infallible(self.rest.oneshot(request).await),
-            (Ok(()), Face::Grpc) => {
-                infallible(GrpcWebLayer::new().layer(self.grpc).oneshot(request).await).map(Body::new)
-            }
+        let mut response = match (self.0.admit(&request), face) {
+            (Ok(()), Face::Rest) => self.0.rest.answer(request).await,
+            (Ok(()), Face::Grpc) => self.0.grpc.answer(request).await,
             (Err(fault), Face::Rest) => rest::refuse(&fault, &id),
             (Err(fault), Face::Grpc) => grpc::refuse(&fault, &id),
         };
@@ -115,7 +116,9 @@ impl Edge {
         }
         response
     }
+}
 
+impl Faces {
     /// Whether a request may come in at all, whatever it asks for.
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Fault> {
         origin::check(request.uri(), request.headers(), &self.options.hosts)?;
@@ -150,7 +153,7 @@ struct Arrival {
 
 impl Arrival {
     fn of(extensions: &http::Extensions) -> Self {
-        let new = || Self { id: RequestId::from_random(ambient::random()), begun: ambient::instant() };
+        let new = || Self { id: RequestId::from_bytes(ambient::unique()), begun: ambient::instant() };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
     }
 }
@@ -173,7 +176,7 @@ fn named(headers: &HeaderMap) -> RequestId {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .and_then(RequestId::from_caller)
-        .unwrap_or_else(|| RequestId::from_random(ambient::random()))
+        .unwrap_or_else(|| RequestId::from_bytes(ambient::unique()))
 }
 
 fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {

@@ -20,9 +20,9 @@ mod traffic;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder};
 
 use crate::call::{Call, Reply};
@@ -59,12 +59,12 @@ type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// What is below a layer. It is always ready: whoever has to wait waits in its call, where the deadline counts.
 trait Inner:
-    Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+    Service<Call, Response = Reply, Error = Fault, Future = Answering> + Clone + Send + Sync + 'static
 {
 }
 
 impl<S> Inner for S where
-    S: Service<Call, Response = Reply, Error = Fault, Future: Send + 'static> + Clone + Send + Sync + 'static
+    S: Service<Call, Response = Reply, Error = Fault, Future = Answering> + Clone + Send + Sync + 'static
 {
 }
 
@@ -75,10 +75,9 @@ pub fn stack<S>(
     traffic: &Traffic,
     tasks: &TaskTracker,
     upstream: S,
-) -> BoxCloneSyncService<Call, Reply, Fault>
+) -> Arc<dyn Fn(Call) -> Answering + Send + Sync>
 where
-    S: Service<Call, Response = Reply, Error = Fault> + Clone + Send + Sync + 'static,
-    S::Future: Send,
+    S: Service<Call, Response = Reply, Error = Fault, Future = Answering> + Clone + Send + Sync + 'static,
 {
     let service = ServiceBuilder::new()
         // First, so that nobody waits longer than the call has time, whatever happens to the call itself.
@@ -103,5 +102,6 @@ where
         // Last, because only now is known how much time is left to send with.
         .layer_fn(|inner| deadline::Depart::new(traffic.clock.clone(), inner))
         .service(upstream);
-    BoxCloneSyncService::new(service)
+    // Every layer is always ready, so none has to be asked.
+    Arc::new(move |call| service.clone().call(call))
 }

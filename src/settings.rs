@@ -4,6 +4,7 @@
 //! The only reader of files and of the environment. Absent here: anything that runs.
 
 mod check;
+mod key;
 mod layers;
 mod show;
 mod traffic;

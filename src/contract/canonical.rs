@@ -9,11 +9,11 @@ use prost_reflect::{DynamicMessage, MapKey, Value};
 #[must_use]
 pub fn canonical(message: &DynamicMessage) -> Vec<u8> {
     let mut out = Vec::new();
-    write_message(message, &mut out);
+    write_fields(message, &mut out);
     out
 }
 
-fn write_message(message: &DynamicMessage, out: &mut Vec<u8>) {
+fn write_fields(message: &DynamicMessage, out: &mut Vec<u8>) {
     // In the order of their numbers, and only those that are set.
     for (field, value) in message.fields() {
         encode_varint(u64::from(field.number()), out);
@@ -23,7 +23,6 @@ fn write_message(message: &DynamicMessage, out: &mut Vec<u8>) {
     for field in message.unknown_fields() {
         field.encode(out);
     }
-    encode_varint(0, out);
 }
 
 fn write_value(value: &Value, out: &mut Vec<u8>) {
@@ -37,7 +36,11 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::F64(number) => out.extend_from_slice(&number.to_be_bytes()),
         Value::String(text) => write_bytes(text.as_bytes(), out),
         Value::Bytes(bytes) => write_bytes(bytes, out),
-        Value::Message(message) => write_message(message, out),
+        Value::Message(message) => {
+            write_fields(message, out);
+            // No field has this number.
+            encode_varint(0, out);
+        }
         Value::List(items) => {
             encode_varint(items.len() as u64, out);
             items.iter().for_each(|item| write_value(item, out));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use tokio::time::timeout;
 
 use super::Options;
@@ -18,6 +19,9 @@ pub(super) async fn whole(
     beyond: usize,
     left: Duration,
 ) -> Result<Bytes, Fault> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     let limited = Limited::new(body, options.max_body.saturating_add(beyond));
     let limit = options.body_timeout.min(left);
     match timeout(limit, limited.collect()).await {

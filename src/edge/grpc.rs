@@ -2,6 +2,7 @@
 
 mod frame;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -12,10 +13,11 @@ use futures_util::stream;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use prost_reflect::DynamicMessage;
 use tonic_health::server::HealthReporter;
-use tower::ServiceExt as _;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer as _, ServiceExt as _};
 
 use super::terms::Terms;
 use super::{Arrival, Gate, Options, body, memory, rate, status};
@@ -25,18 +27,58 @@ use crate::fault::{Fault, Reason};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// The methods, and the hand that sets their health.
-pub(super) fn router(
-    contract: &'static Contract,
-    gate: &Gate,
-    options: &Arc<Options>,
-) -> Result<(Router, HealthReporter), String> {
-    let mut router = Router::new();
-    for operation in contract.operations() {
-        let (gate, options) = (gate.clone(), options.clone());
-        let handler = move |request| answer(operation, gate.clone(), options.clone(), request);
-        router = router.route(&operation.grpc_path, any(handler));
+/// The face.
+pub(super) struct Grpc {
+    methods: HashMap<&'static str, &'static Operation>,
+    /// Health, reflection, and whatever is not there.
+    others: Router,
+    /// The methods once more, for those who speak gRPC-Web.
+    web: GrpcWebService<Router>,
+    gate: Gate,
+    options: Arc<Options>,
+}
+
+impl Grpc {
+    /// The face, and the hand that sets its health.
+    pub(super) fn new(
+        contract: &'static Contract,
+        gate: &Gate,
+        options: &Arc<Options>,
+    ) -> Result<(Self, HealthReporter), String> {
+        let (reporter, others) = others(contract)?;
+        let mut router = others.clone();
+        for operation in contract.operations() {
+            let (gate, options) = (gate.clone(), options.clone());
+            let handler = move |request| answer(operation, gate.clone(), options.clone(), request);
+            router = router.route(&operation.grpc_path, any(handler));
+        }
+        let operations = contract.operations().iter();
+        let face = Self {
+            methods: operations.map(|operation| (operation.grpc_path.as_str(), operation)).collect(),
+            others,
+            web: GrpcWebLayer::new().layer(router),
+            gate: gate.clone(),
+            options: options.clone(),
+        };
+        Ok((face, reporter))
     }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if super::has_type(request.headers(), b"application/grpc-web") {
+            let response = super::infallible(Box::pin(self.web.clone().oneshot(request)).await);
+            return response.map(Body::new);
+        }
+        match self.methods.get(request.uri().path()) {
+            Some(operation) => {
+                answer(operation, self.gate.clone(), self.options.clone(), request.map(Body::new)).await
+            }
+            None => super::infallible(Box::pin(self.others.clone().oneshot(request)).await),
+        }
+    }
+}
+
+/// What is no operation.
+fn others(contract: &'static Contract) -> Result<(HealthReporter, Router), String> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -46,12 +88,12 @@ pub(super) fn router(
     let v1 = reflection().build_v1().map_err(|error| error.to_string())?;
     let v1alpha = reflection().build_v1alpha().map_err(|error| error.to_string())?;
     let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.grpc_path.as_str()).collect();
-    let router = router
+    let router = Router::new()
         .route_service("/grpc.health.v1.Health/{method}", health)
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
         .route_service("/grpc.reflection.v1alpha.ServerReflection/{method}", v1alpha)
         .fallback(move |request| unknown(paths.clone(), request));
-    Ok((router, reporter))
+    Ok((reporter, router))
 }
 
 async fn answer(
@@ -63,7 +105,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let arrival = Arrival::of(&parts.extensions);
     match read_call(operation, &options, &parts.headers, body, &arrival).await {
-        Ok(call) => match gate.oneshot(call).await {
+        Ok(call) => match gate(call).await {
             Ok(reply) => success(&reply),
             Err(fault) => failure(&fault, &arrival.id),
         },

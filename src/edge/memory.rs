@@ -1,6 +1,7 @@
 //! What a reply says about memory, in headers of REST and, by the same names, in metadata of gRPC: `Cache-Control`,
 //! `Age` (RFC 9111), `ETag` (RFC 9110) and `Cache-Status` (RFC 9211).
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -24,13 +25,46 @@ pub(super) fn write(reply: &Reply, headers: &mut HeaderMap) {
     if memory.taken == Taken::Bypassed {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     } else {
-        headers.insert(CACHE_CONTROL, value(&control(memory)));
+        headers.insert(
+            CACHE_CONTROL,
+            CONTROL.with(|last| last.of((memory.lifetime, memory.public), || control(memory))),
+        );
         headers.insert(AGE, HeaderValue::from(memory.age.as_secs()));
         if let Ok(tag) = HeaderValue::from_maybe_shared(tag(reply)) {
             headers.insert(ETAG, tag);
         }
     }
-    headers.insert(CACHE_STATUS, value(&status(memory, reply.collapsed)));
+    let (taken, ttl) = (memory.taken, remaining(memory));
+    let said =
+        STATUS.with(|last| last.of((taken, ttl, reply.collapsed), || status(taken, ttl, reply.collapsed)));
+    headers.insert(CACHE_STATUS, said);
+}
+
+thread_local! {
+    static CONTROL: Last<(Lifetime, bool)> = const { Last::new() };
+    static STATUS: Last<(Taken, i64, bool)> = const { Last::new() };
+}
+
+/// The last value of a header, which is nearly always the next one too: writing it anew would cost more than all the rest
+/// of an answer from memory.
+struct Last<K>(RefCell<Option<(K, HeaderValue)>>);
+
+impl<K: PartialEq> Last<K> {
+    const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    fn of(&self, key: K, write: impl FnOnce() -> String) -> HeaderValue {
+        let mut last = self.0.borrow_mut();
+        match &*last {
+            Some((known, value)) if *known == key => value.clone(),
+            _ => {
+                // Made of our own words and of digits.
+                let value = HeaderValue::from_str(&write()).unwrap_or(HeaderValue::from_static(""));
+                last.insert((key, value)).1.clone()
+            }
+        }
+    }
 }
 
 /// Whether the caller has this answer already (RFC 9110, section 13.1.2).
@@ -78,10 +112,13 @@ fn control(memory: &Memory) -> String {
     control
 }
 
-fn status(memory: &Memory, collapsed: bool) -> String {
-    // What is left of the freshness; below zero once it has passed.
-    let ttl = memory.lifetime.ttl.as_secs() as i64 - memory.age.as_secs() as i64;
-    let mut status = match memory.taken {
+/// What is left of the freshness, in seconds; below zero once it has passed.
+fn remaining(memory: &Memory) -> i64 {
+    memory.lifetime.ttl.as_secs() as i64 - memory.age.as_secs() as i64
+}
+
+fn status(taken: Taken, ttl: i64, collapsed: bool) -> String {
+    let mut status = match taken {
         Taken::Hit => format!("gizad; hit; ttl={ttl}"),
         Taken::Revalidating => format!("gizad; hit; ttl={ttl}; detail=revalidating"),
         Taken::InsteadOfError(reason) => format!("gizad; fwd=stale; ttl={ttl}; detail={reason}"),
@@ -94,11 +131,6 @@ fn status(memory: &Memory, collapsed: bool) -> String {
         status.push_str("; collapsed");
     }
     status
-}
-
-fn value(text: &str) -> HeaderValue {
-    // Made of the words above and of digits.
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -116,13 +148,14 @@ mod tests {
         };
         let memory = |taken, age| Memory { taken, age: Duration::from_secs(age), lifetime, public: true };
         assert_eq!(control(&memory(Taken::Hit, 7)), "public, max-age=300, stale-while-revalidate=60");
-        assert_eq!(status(&memory(Taken::Hit, 7), false), "gizad; hit; ttl=293");
+        let status = |memory: Memory, collapsed| status(memory.taken, remaining(&memory), collapsed);
+        assert_eq!(status(memory(Taken::Hit, 7), false), "gizad; hit; ttl=293");
         assert_eq!(
-            status(&memory(Taken::Revalidating, 310), false),
+            status(memory(Taken::Revalidating, 310), false),
             "gizad; hit; ttl=-10; detail=revalidating"
         );
-        assert_eq!(status(&memory(Taken::Missing, 0), true), "gizad; fwd=uri-miss; stored; collapsed");
+        assert_eq!(status(memory(Taken::Missing, 0), true), "gizad; fwd=uri-miss; stored; collapsed");
         let instead = memory(Taken::InsteadOfError("CIRCUIT_OPEN"), 400);
-        assert_eq!(status(&instead, false), "gizad; fwd=stale; ttl=-100; detail=CIRCUIT_OPEN");
+        assert_eq!(status(instead, false), "gizad; fwd=stale; ttl=-100; detail=CIRCUIT_OPEN");
     }
 }

@@ -4,7 +4,7 @@ mod explain;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
 use tower::ServiceExt as _;
 
 use super::terms::Terms;
@@ -27,7 +28,44 @@ use crate::fault::{Fault, Reason};
 /// The prefix under which every path exists a second time.
 const VERSION: &str = "/v1";
 
-pub(super) fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> Router {
+/// The face.
+pub(super) struct Rest {
+    /// What has nothing but its path to read, which needs no router to be found.
+    plain: HashMap<String, &'static Operation>,
+    router: Router,
+    gate: Gate,
+    options: Arc<Options>,
+}
+
+impl Rest {
+    pub(super) fn new(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> Self {
+        let all = contract.operations().iter();
+        let is_plain =
+            |operation: &&Operation| operation.verb == Verb::Get && operation.path.variables().is_empty();
+        let plain = all.filter(is_plain).flat_map(|operation| {
+            let path = operation.path.template();
+            [(path.to_owned(), operation), (format!("{VERSION}{path}"), operation)]
+        });
+        Self {
+            plain: plain.collect(),
+            router: router(contract, gate, options),
+            gate: gate.clone(),
+            options: options.clone(),
+        }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let plain = self.plain.get(request.uri().path()).filter(|_| *request.method() == Method::GET);
+        match plain {
+            Some(operation) => {
+                answer(operation, self.gate.clone(), self.options.clone(), request.map(Body::new)).await
+            }
+            None => super::infallible(Box::pin(self.router.clone().oneshot(request)).await),
+        }
+    }
+}
+
+fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> Router {
     let mut rows: BTreeMap<&'static str, Vec<&'static Operation>> = BTreeMap::new();
     for operation in contract.operations() {
         rows.entry(operation.path.template()).or_default().push(operation);
@@ -91,7 +129,7 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
-        Ok(call) => match gate.oneshot(call).await {
+        Ok(call) => match gate(call).await {
             Ok(reply) if memory::is_known(&reply, &parts.headers) => not_modified(&reply),
             Ok(reply) => success(operation, &reply),
             Err(fault) => problem::response(&fault, &arrival.id),
@@ -117,11 +155,16 @@ async fn read_call(
 ) -> Result<Call, Fault> {
     super::refuse_key(&parts.headers, operation)?;
     let Terms { deadline, wishes } = Terms::rest(&parts.headers, arrival.begun)?;
-    let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|rejected| {
-        Fault::new(Reason::InvalidArgument, format!("the path cannot be read: {rejected}"))
-    })?;
+    let path = if operation.path.variables().is_empty() {
+        None
+    } else {
+        let path = RawPathParams::from_request_parts(parts, &()).await.map_err(|rejected| {
+            Fault::new(Reason::InvalidArgument, format!("the path cannot be read: {rejected}"))
+        })?;
+        Some(path)
+    };
     let body = read_body(&parts.headers, body, options, deadline.left()).await?;
-    let request = read::request(operation, &path, parts.uri.query().unwrap_or_default(), &body)?;
+    let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
     let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
     Ok(Call { operation, effect, request, id, face: Face::Rest, caller, deadline, wishes })
 }
@@ -158,6 +201,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
     let body = reply.content.made(Made::Rest, |message| write::json(&operation.output, message).into());
     let mut response = Response::new(Body::from(body));
+    // As many as there usually are.
+    response.headers_mut().reserve(8);
     if operation.creates() {
         *response.status_mut() = StatusCode::CREATED;
     }

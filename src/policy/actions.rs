@@ -2,12 +2,12 @@
 //! states. Nothing is known of them otherwise, and a wrong guess could buy something.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::Service;
 
+use super::{Answering, Inner};
 use crate::call::{Call, Reply};
 use crate::contract::Effect;
 use crate::fault::{Fault, Reason};
@@ -43,14 +43,10 @@ impl<S> Allow<S> {
     }
 }
 
-impl<S> Service<Call> for Allow<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
+impl<S: Inner> Service<Call> for Allow<S> {
     type Response = Reply;
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.inner.poll_ready(cx)
@@ -58,7 +54,7 @@ where
 
     fn call(&mut self, call: Call) -> Self::Future {
         match self.admit(call) {
-            Ok(call) => Box::pin(self.inner.call(call)),
+            Ok(call) => self.inner.call(call),
             Err(fault) => Box::pin(std::future::ready(Err(fault))),
         }
     }

@@ -134,15 +134,25 @@ impl Shelf {
 }
 
 /// Answers from memory.
-#[derive(Clone)]
 pub(super) struct Cache<S> {
     shelf: Arc<Shelf>,
-    inner: S,
+    /// Behind a pointer, because an answer from memory needs no copy of what is below.
+    inner: Arc<S>,
+}
+
+impl<S> Clone for Cache<S> {
+    fn clone(&self) -> Self {
+        Self { shelf: self.shelf.clone(), inner: self.inner.clone() }
+    }
 }
 
 impl<S: Inner> Cache<S> {
     pub(super) fn new(shelf: Arc<Shelf>, inner: S) -> Self {
-        Self { shelf, inner }
+        Self { shelf, inner: Arc::new(inner) }
+    }
+
+    fn below(&self) -> S {
+        S::clone(&self.inner)
     }
 
     fn read(&self, call: Call) -> Answering {
@@ -181,7 +191,7 @@ impl<S: Inner> Cache<S> {
             lifetime: Lifetime::default(),
             public,
         };
-        let reply = self.inner.oneshot(call).await?;
+        let reply = self.below().oneshot(call).await?;
         Ok(Reply { memory: Some(memory), ..reply })
     }
 
@@ -218,7 +228,7 @@ impl<S: Inner> Cache<S> {
 
     /// Asks the provider in a task of its own, so that the answer is kept whoever goes away.
     fn fetch(&self, key: Key, call: Call, most: usize) -> JoinHandle<Answer> {
-        let (memory, inner) = (self.shelf.memory.clone(), self.inner.clone());
+        let (memory, inner) = (self.shelf.memory.clone(), self.below());
         self.shelf.tasks.spawn(async move {
             let asked = memory.asking();
             let (operation, public) = (call.operation, call.effect == Effect::Public);
@@ -252,7 +262,7 @@ impl<S: Inner> Cache<S> {
     async fn write(self, call: Call) -> Answer {
         // Held until the answer is there, and dropped before it is given; also if nobody waits for it any more.
         let writing = self.shelf.memory.write(call.effect == Effect::Spend);
-        let answer = self.inner.oneshot(call).await;
+        let answer = self.below().oneshot(call).await;
         drop(writing);
         answer
     }
@@ -271,7 +281,7 @@ impl<S: Inner> Service<Call> for Cache<S> {
         match call.effect {
             Effect::Public | Effect::Read => self.read(call),
             Effect::Secret if call.wishes.only_if_cached => not_cached(),
-            Effect::Secret => Box::pin(self.inner.clone().oneshot(call)),
+            Effect::Secret => self.below().call(call),
             Effect::Converge | Effect::Once | Effect::Spend => Box::pin(self.clone().write(call)),
         }
     }

@@ -149,7 +149,7 @@ impl<S: Inner> Service<Call> for Answer<S> {
         let options = self.clock.options();
         let deadline = call.deadline.clone().bounded(options.usual(call.effect), options.longest);
         let effect = call.effect;
-        let mut answer = Box::pin(self.inner.call(Call { deadline: deadline.clone(), ..call }));
+        let mut answer = self.inner.call(Call { deadline: deadline.clone(), ..call });
         Box::pin(async move {
             let Some(end) = deadline.end() else { return answer.await };
             match timeout_at(end, &mut answer).await {
@@ -208,6 +208,8 @@ impl<S: Inner> Service<Call> for Depart<S> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
+
     use tokio::time::{advance, sleep};
 
     use super::*;
@@ -291,7 +293,7 @@ mod tests {
                 sleep(Duration::from_secs(2)).await;
                 depart.oneshot(call).await
             });
-            async move { task.await.expect("no panic") }
+            Box::pin(async move { task.await.expect("no panic") }) as Answering
         });
         let fault =
             Answer::new(clock, queue).oneshot(asking(Effect::Spend, Some(Duration::from_secs(1)))).await;

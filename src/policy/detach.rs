@@ -3,12 +3,12 @@
 //! axum and tonic drop a handler when its client goes away, and a dropped request may have been half sent. The
 //! task belongs to a tracker that the shutdown waits for.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::{Answering, Inner};
 use crate::call::{Call, Reply};
 use crate::fault::{Fault, Reason, Sent};
 
@@ -25,14 +25,10 @@ impl<S> Detach<S> {
     }
 }
 
-impl<S> Service<Call> for Detach<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
+impl<S: Inner> Service<Call> for Detach<S> {
     type Response = Reply;
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.inner.poll_ready(cx)
@@ -41,7 +37,7 @@ where
     fn call(&mut self, call: Call) -> Self::Future {
         // By the declared effect: an action that only the settings know is declared as the most careful kind.
         if call.operation.effect.is_repeatable() {
-            return Box::pin(self.inner.call(call));
+            return self.inner.call(call);
         }
         let task = self.tasks.spawn(self.inner.call(call));
         Box::pin(async move {

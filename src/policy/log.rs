@@ -1,17 +1,17 @@
-//! One line a call: what was called, through which face, what became of it, how long it took.
+//! One line a call (at the level `debug` if it was answered from memory): what was called, through which face, what became of it, how long it took.
 //!
 //! Names and numbers only. No request field, no response field and no word of the provider is logged except its
 //! own message, which is scrubbed of credentials; bodies never are.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tower::Service;
 use tracing::Level;
 
+use super::{Answering, Inner};
 use crate::ambient;
-use crate::call::{Call, Deadline, Face, Reply, RequestId};
+use crate::call::{Call, Deadline, Face, Memory, Reply, RequestId, Taken};
 use crate::contract::{Effect, Operation};
 use crate::fault::{Fault, ProviderMessage, Reason};
 
@@ -27,14 +27,10 @@ impl<S> Log<S> {
     }
 }
 
-impl<S> Service<Call> for Log<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault>,
-    S::Future: Send + 'static,
-{
+impl<S: Inner> Service<Call> for Log<S> {
     type Response = Reply;
     type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.inner.poll_ready(cx)
@@ -79,7 +75,7 @@ impl Line {
         self.finished = true;
         match answer {
             Ok(reply) => self.write(&End {
-                level: if reply.noisy { Level::WARN } else { Level::INFO },
+                level: if reply.noisy { Level::WARN } else { usual(reply) },
                 outcome: "OK",
                 sent: "answered",
                 rule: Some(reply.rule),
@@ -128,7 +124,8 @@ impl Line {
         match end.level {
             Level::ERROR => line!(error),
             Level::WARN => line!(warn),
-            _ => line!(info),
+            Level::INFO => line!(info),
+            _ => line!(debug),
         }
     }
 }
@@ -163,6 +160,14 @@ struct End<'a> {
     rule: Option<&'a str>,
     cause: Option<&'a str>,
     provider: Option<&'a str>,
+}
+
+/// What came from memory reached nobody and cost nothing, and a line would be most of its cost.
+fn usual(reply: &Reply) -> Level {
+    match reply.memory {
+        Some(Memory { taken: Taken::Hit, .. }) => Level::DEBUG,
+        _ => Level::INFO,
+    }
 }
 
 /// Loud only where somebody has to do something about it.

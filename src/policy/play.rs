@@ -30,7 +30,7 @@ fn of(operation: &'static Operation) -> Call {
         operation,
         effect: operation.effect,
         request: DynamicMessage::new(operation.input.descriptor.clone()),
-        id: RequestId::from_random([7; 16]),
+        id: RequestId::from_bytes([7; 16]),
         face: Face::Rest,
         caller: Caller::Anonymous,
         deadline: Deadline::new(ambient::instant(), None),

@@ -12,11 +12,8 @@ use super::layers::{Given, Mistake};
 use super::{Listen, Settings, State};
 use crate::contract::{Contract, Effect};
 use crate::sandbox::Personality;
-use crate::upstream::{Credentials, Target, Words};
+use crate::upstream::{Target, Words};
 use crate::{edge, sandbox, telemetry, upstream};
-
-/// The longest secret file that is read, in bytes.
-const MAX_SECRET: usize = 4096;
 
 pub(super) fn settings(
     given: &Given,
@@ -73,7 +70,7 @@ pub(super) fn sandbox(
 
 pub(super) struct Check<'a> {
     pub(super) given: &'a Given,
-    mistakes: Vec<Mistake>,
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Check<'_> {
@@ -95,7 +92,7 @@ impl Check<'_> {
         self.given.entry(path).and_then(|entry| entry.value.as_str())
     }
 
-    fn text(&mut self, path: &str) -> String {
+    pub(super) fn text(&mut self, path: &str) -> String {
         let text = self.written(path).map(str::to_owned);
         text.unwrap_or_else(|| {
             self.wrong(path, "a text");
@@ -230,72 +227,6 @@ impl Check<'_> {
         listed
     }
 
-    /// The account's key. Which half is missing is said; what the other holds is not.
-    fn pair(&mut self) -> Credentials {
-        let identifier = self.text("credentials.identifier");
-        let (secret, file) = (self.text("credentials.secret"), self.text("credentials.secret_file"));
-        if identifier.is_empty() {
-            self.missing(
-                "credentials.identifier",
-                "the identifier of the account's API key; or use --sandbox",
-            );
-        }
-        if !identifier.is_empty() && !is_credential(&identifier) {
-            self.wrong("credentials.identifier", CREDENTIAL);
-        }
-        let secret = match (secret.is_empty(), file.is_empty()) {
-            (false, true) if !is_credential(&secret) => {
-                self.wrong("credentials.secret", CREDENTIAL);
-                String::new()
-            }
-            (false, true) => secret,
-            (true, false) => self.secret_in(&file),
-            (true, true) => {
-                self.missing(
-                    "credentials.secret",
-                    "the secret, here or as a file in credentials.secret_file; or use --sandbox",
-                );
-                String::new()
-            }
-            (false, false) => {
-                self.wrong("credentials.secret_file", "one of secret and secret_file, not both");
-                String::new()
-            }
-        };
-        Credentials::new(identifier, secret)
-    }
-
-    fn missing(&mut self, path: &str, expected: &str) {
-        let variable = super::layers::variable_of(path);
-        self.mistakes.push(Mistake {
-            path: path.to_owned(),
-            expected: format!("expected {expected} (or {variable})"),
-        });
-    }
-
-    fn secret_in(&mut self, path: &str) -> String {
-        #[expect(clippy::disallowed_methods, reason = "settings are the only reader of files")]
-        let read = std::fs::read_to_string(path);
-        match read {
-            Ok(text) if !is_credential(text.trim()) => {
-                self.wrong(
-                    "credentials.secret_file",
-                    "a file that holds the secret, on one line, and nothing else",
-                );
-                String::new()
-            }
-            Ok(text) => text.trim().to_owned(),
-            Err(error) => {
-                self.wrong("credentials.secret_file", &format!("a file that can be read: {error}"));
-                String::new()
-            }
-        }
-    }
-
-    fn sandbox_pair(&mut self) -> Credentials {
-        Credentials::new(self.text("sandbox.identifier"), self.text("sandbox.secret"))
-    }
-
     fn sandbox(&mut self) -> sandbox::Options {
         let spoken = self.text("sandbox.personality");
         let personality = Personality::named(&spoken).unwrap_or_else(|| {
@@ -335,13 +266,6 @@ impl Check<'_> {
             telemetry::Options::default()
         })
     }
-}
-
-/// What either half of the key must be.
-const CREDENTIAL: &str = "a text on one line, not blank and not too long";
-
-fn is_credential(text: &str) -> bool {
-    !text.trim().is_empty() && text.len() <= MAX_SECRET && !text.contains(char::is_control)
 }
 
 /// `500ms`, `5s`, `2m` or `1h`.

@@ -7,14 +7,14 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Decodes messages of one kind and encodes messages of any.
 #[derive(Clone, Debug)]
-pub struct Dynamic {
+pub(crate) struct Dynamic {
     decoded: MessageDescriptor,
 }
 
 impl Dynamic {
     /// A codec that decodes messages of this kind: the input at a server, the output at a client.
     #[must_use]
-    pub fn new(decoded: MessageDescriptor) -> Self {
+    pub(crate) fn new(decoded: MessageDescriptor) -> Self {
         Self { decoded }
     }
 }

@@ -13,12 +13,12 @@ use crate::fault::{Fault, Reason};
 /// Reads a whole request and applies the contract's rules to it.
 pub(super) fn request(
     operation: &Operation,
-    path: &RawPathParams,
+    path: Option<&RawPathParams>,
     query: &str,
     body: &[u8],
 ) -> Result<DynamicMessage, Fault> {
     let mut reader = Reader::new(operation);
-    for (name, text) in path {
+    for (name, text) in path.into_iter().flatten() {
         reader.text(name, text, name);
     }
     reader.query(query);

@@ -1,5 +1,7 @@
 //! The memory, with a provider that does what it is told and a clock that stands still.
 
+#![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
+
 use proptest::prelude::*;
 use prost_reflect::{Kind, Value};
 use serde_json::{Map, json};

@@ -14,8 +14,10 @@ use crate::ambient;
 use crate::call::{Caller, Limit};
 use crate::policy::meter::Meter;
 
-/// The names of the limits: of what the account takes, and of what the provider has asked for.
-const NAMES: [&str; 2] = ["account", "upstream"];
+/// The name of the limit: of what the account takes, or of the pause that the provider has asked for.
+fn name(pause: Duration) -> &'static str {
+    if pause.is_zero() { "account" } else { "upstream" }
+}
 
 /// Shared by everyone who calls for the account.
 pub(super) struct Account {
@@ -94,7 +96,7 @@ impl Account {
         };
         let ahead = u32::try_from(state.queue.ahead(lane, caller)).unwrap_or(u32::MAX);
         let wait = pause.max(next) + state.meter.rate().every.saturating_mul(ahead);
-        let limit = state.meter.rate().limit(NAMES[usize::from(!pause.is_zero())], 0, wait);
+        let limit = state.meter.rate().limit(name(pause), 0, wait);
         if wait > left {
             return Entry::Never(limit);
         }
@@ -113,7 +115,7 @@ impl Account {
         let state = self.lock();
         let pause = state.pause(ambient::instant());
         let wait = pause.max(state.meter.rate().every);
-        state.meter.rate().limit(NAMES[usize::from(!pause.is_zero())], 0, wait)
+        state.meter.rate().limit(name(pause), 0, wait)
     }
 
     /// Gives turns until nobody waits.
