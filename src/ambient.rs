@@ -42,11 +42,17 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// Milliseconds since 1970 by the wall clock.
+/// What the wall clock shows.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub fn unix_millis() -> i64 {
+pub fn wall_clock() -> SystemTime {
     SystemTime::now()
+}
+
+/// Milliseconds since 1970 by the wall clock.
+#[must_use]
+pub fn unix_millis() -> i64 {
+    wall_clock()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -9,6 +9,7 @@ mod encode;
 mod judge;
 mod lanes;
 mod reading;
+mod retry_after;
 mod target;
 mod value;
 

@@ -81,7 +81,7 @@ impl Judge<'_> {
             };
             let words = words.and_then(|words| ProviderMessage::clean(&scrub(&words)));
             let fault = Fault { detail: found.detail, ..self.fault(found.reason, found.rule, received) };
-            let fault = Fault { retry_after: retry_after(received), ..with_message(fault, words) };
+            let fault = Fault { retry_after: received.retry_after, ..with_message(fault, words) };
             return Err(doubted(self.effect, fault.sent(found.sent)));
         }
         let Reading::Tree { mut json, noisy } = reading else {
@@ -202,7 +202,7 @@ impl Judge<'_> {
         };
         let silent = format!("the provider refused and did not say why (HTTP {})", received.status);
         let fault = with_message(Fault { detail: silent, ..self.fault(reason, rule, received) }, message);
-        let fault = Fault { retry_after: retry_after(received), ..fault };
+        let fault = Fault { retry_after: received.retry_after, ..fault };
         // A server error may come after the work: for what must not run twice it proves nothing.
         if received.status >= 500 && !self.effect.is_repeatable() {
             return doubted(self.effect, fault.sent(Sent::Maybe));
@@ -264,10 +264,4 @@ fn by_status(status: u16) -> Reason {
         400 | 422 => Reason::InvalidArgument,
         _ => Reason::UpstreamRefused,
     }
-}
-
-/// `Retry-After` in seconds, at most an hour. The other form, a date, is as good as none: clocks differ.
-fn retry_after(received: &Received) -> Option<std::time::Duration> {
-    let seconds: u64 = received.retry_after.as_deref()?.trim().parse().ok()?;
-    Some(std::time::Duration::from_secs(seconds.min(3600)))
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{LOCATION, RETRY_AFTER, SERVER};
+use http::header::{DATE, LOCATION, RETRY_AFTER, SERVER};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::fault::Sent;
-
+use super::retry_after;
 use super::target::Target;
+use crate::ambient;
+use crate::fault::Sent;
 
 /// The longest answer that is read, in bytes.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
@@ -41,7 +42,8 @@ pub(super) enum Request {
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) status: u16,
-    pub(super) retry_after: Option<String>,
+    /// How long it asks to wait.
+    pub(super) retry_after: Option<Duration>,
     pub(super) location: Option<String>,
     pub(super) server: Option<String>,
     pub(super) body: Bytes,
@@ -53,7 +55,8 @@ impl Received {
             |name| headers.get(name).and_then(|v: &http::HeaderValue| v.to_str().ok()).map(str::to_owned);
         Self {
             status,
-            retry_after: header(RETRY_AFTER),
+            retry_after: header(RETRY_AFTER)
+                .and_then(|wait| retry_after::read(&wait, header(DATE).as_deref(), ambient::wall_clock())),
             location: header(LOCATION),
             server: header(SERVER),
             body,

@@ -176,6 +176,17 @@ async fn the_provider_asks_for_a_pause_and_the_whole_account_keeps_it_also_over_
 }
 
 #[tokio::test]
+async fn a_pause_may_also_be_a_date_by_the_providers_own_clock() {
+    let gateway = Gateway::as_shipped(&[("GIZAD_RETRY_ATTEMPTS", "1")]);
+    let headers =
+        [["Date", "Sun, 06 Nov 1994 08:49:37 GMT"], ["Retry-After", "Sun, 06 Nov 1994 08:54:37 GMT"]];
+    gateway.order(json!({"kind": "answer", "status": 429, "headers": headers, "body": "{}"})).await;
+    assert_eq!(gateway.get("/wallet").await.reason(), "UPSTREAM_RATE_LIMITED");
+    let wait: u64 = gateway.get("/vps").await.header("retry-after").parse().expect("seconds");
+    assert!((290..=300).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
 async fn reads_are_sent_again_and_money_is_not() {
     let gateway = Gateway::as_shipped(&[("GIZAD_RETRY_BASE", "10ms")]);
     for (kind, method, path, status, sent) in [

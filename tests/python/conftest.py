@@ -1,10 +1,13 @@
 """A gateway in its sandbox, and stubs made from proto/ by the official generator."""
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import threading
+import urllib.request
 
 import grpc
 import pytest
@@ -27,18 +30,41 @@ def stubs(tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="session")
-def gateway():
+@contextlib.contextmanager
+def running(**settings):
+    """A gateway in its sandbox with these settings, from the line that says it is ready to its end."""
     environment = {**os.environ, "GIZAD_LOG_FORMAT": "json"}
+    environment |= {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
         [BINARY, "serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
         env=environment, stderr=subprocess.PIPE, text=True,
     )
     ready = json.loads(process.stderr.readline())
     assert ready["message"] == "ready", ready
-    yield ready
-    process.terminate()
-    assert process.wait(timeout=40) == 0
+    # Its log goes on, and must not fill the pipe.
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    try:
+        yield ready
+    finally:
+        process.terminate()
+        assert process.wait(timeout=40) == 0
+
+
+@pytest.fixture(scope="session")
+def gateway():
+    """One whose limits are not what is tested."""
+    with running(pace_rate="1000/s", pace_burst="1000") as ready:
+        yield ready
+
+
+@pytest.fixture
+def control():
+    """Puts a gateway's sandbox into a state."""
+    def send(gateway, path, body):
+        url = f"http://{gateway['sandbox_control']}{path}"
+        request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
+        return urllib.request.urlopen(request).read()
+    return send
 
 
 @pytest.fixture(scope="session")
