@@ -21,11 +21,7 @@ impl Check<'_> {
             deadline: self.deadline(),
             quota: self.rate("quota"),
             pace: self.pace(),
-            retry: retry::Options {
-                attempts: self.count("retry.attempts", 1, 10),
-                base: self.duration("retry.base"),
-                longest: self.duration("retry.longest"),
-            },
+            retry: self.retry(),
             breaker: breaker::Options {
                 failures: self.count("breaker.failures", 1, 10_000),
                 percent: self.count("breaker.percent", 1, 100),
@@ -57,6 +53,18 @@ impl Check<'_> {
         options
     }
 
+    fn retry(&mut self) -> retry::Options {
+        let options = retry::Options {
+            attempts: self.count("retry.attempts", 1, 10),
+            base: self.duration("retry.base"),
+            longest: self.duration("retry.longest"),
+        };
+        if options.base > options.longest {
+            self.wrong("retry.base", "no more than retry.longest");
+        }
+        options
+    }
+
     fn pace(&mut self) -> pace::Options {
         let polls = self.names("pace.polls");
         for name in &polls {
@@ -73,18 +81,18 @@ impl Check<'_> {
     }
 
     fn cache(&mut self) -> cache::Options {
+        let catalog = self.lifetime("cache");
         cache::Options {
             bytes: self.whole("cache.bytes", 0, 1 << 40),
-            catalog: self.lifetime("cache"),
-            operations: self.lifetimes(),
+            catalog,
+            operations: self.lifetimes(catalog),
             least_age: self.use_time("cache.least_age"),
             patience: self.duration("cache.patience"),
         }
     }
 
     /// The settings of single operations: `OPERATION.ttl` and the like, each with what it leaves unsaid.
-    fn lifetimes(&mut self) -> BTreeMap<String, Lifetime> {
-        let usual = self.lifetime("cache");
+    fn lifetimes(&mut self, catalog: Lifetime) -> BTreeMap<String, Lifetime> {
         let mut lifetimes: BTreeMap<String, Lifetime> = BTreeMap::new();
         let given = self.given;
         for (key, entry) in given.under(OPERATIONS) {
@@ -96,7 +104,7 @@ impl Check<'_> {
             let public = Contract::embedded()
                 .is_ok_and(|contract| contract.operation(name).is_some_and(|o| o.effect == Effect::Public));
             // What is left unsaid is as for the whole catalog, and nothing for the account's own data.
-            let usual = if public { usual } else { Lifetime::default() };
+            let usual = if public { catalog } else { Lifetime::default() };
             let time = self.use_time(&entry.path);
             let lifetime = lifetimes.entry(name.to_owned()).or_insert(usual);
             match what {

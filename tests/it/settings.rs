@@ -66,6 +66,55 @@ fn all_mistakes_come_at_once_each_with_its_path() {
 }
 
 #[test]
+fn the_settings_of_traffic_are_read_as_strictly() {
+    let file = File::new(
+        "traffic",
+        r#"
+        [deadline]
+        read = "10m"
+        [quota]
+        burst = 0
+        [pace]
+        rate = "0/s"
+        polls = ["VpsService.StopVps"]
+        [retry]
+        attempts = 0
+        base = "10s"
+        [breaker]
+        percent = 101
+        [cache]
+        ttl = "31d"
+        [cache.operations]
+        WalletService.GetWalet.ttl = "2s"
+        VpsService.StartVps.ttl = "2s"
+        VpsService.OpenVpsConsole.ttl = "2s"
+        VpsService.ListVps.tl = "1s"
+        "#,
+    );
+    let output = gizad(&["check", "--sandbox", "--config", file.path()], &[]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    for expected in [
+        "12 mistakes in the settings",
+        "deadline.read: expected a time from deadline.least to deadline.longest (\"10m\", from",
+        "quota.burst: expected a whole number from 1",
+        "pace.rate: expected a rate such as 10/s",
+        "pace.polls: expected an operation that reads; VpsService.StopVps is of the effect converge",
+        "retry.attempts: expected a whole number from 1 to 10",
+        "retry.base: expected no more than retry.longest",
+        "breaker.percent: expected a whole number from 1 to 100",
+        "cache.ttl: expected a time from 0s to 30d",
+        "cache.operations.WalletService.GetWalet.ttl: expected operations as `gizad routes` lists them",
+        "did you mean WalletService.GetWallet?",
+        "cache.operations.VpsService.StartVps.ttl: expected an operation that reads",
+        "cache.operations.VpsService.OpenVpsConsole.ttl: expected an operation that reads; VpsService.OpenVpsConsole is of the effect secret",
+        "cache.operations.VpsService.ListVps.tl: expected one of ttl, stale_while_revalidate",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
+
+#[test]
 fn the_secret_is_refused_on_the_command_line() {
     let output = gizad(&["serve", "--secret", "hunter2-canary"], &[]);
     assert_eq!(output.status.code(), Some(64));
@@ -93,7 +142,10 @@ fn a_file_with_a_syntax_error_is_named_without_its_contents() {
 
 #[test]
 fn check_shows_what_is_used_and_where_it_comes_from_with_the_secret_masked() {
-    let file = File::new("check", "[upstream]\ntimeout = \"9s\"\n[actions]\nvps_rdns = \"converge\"\n");
+    let file = File::new(
+        "check",
+        "[upstream]\ntimeout = \"9s\"\n[actions]\nvps_rdns = \"converge\"\n[cache.operations]\nVpsService.ListVps.ttl = \"2s\"\n",
+    );
     let environment = [
         ("GIZAD_CREDENTIALS_IDENTIFIER", "id-1"),
         ("GIZAD_CREDENTIALS_SECRET", "canary-77"),
@@ -109,6 +161,7 @@ fn check_shows_what_is_used_and_where_it_comes_from_with_the_secret_masked() {
         "secret = \"[masked]\"  # from GIZAD_CREDENTIALS_SECRET".to_owned(),
         "connect_timeout = \"5s\"".to_owned(),
         "vps_rdns = \"converge\"".to_owned(),
+        "[cache.operations.VpsService.ListVps]".to_owned(),
     ] {
         assert!(text.lines().any(|shown| shown.starts_with(&line)), "{line:?} in {text}");
     }
