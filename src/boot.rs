@@ -93,7 +93,7 @@ pub async fn serve(
     let (state, states) = watch::channel(State::Ready);
     let answering = edge.clone();
     let api = Accept { listener: api, limits: settings.limits.clone() };
-    let api = api.run(move |request| answering.clone().answer(request), leave(states.clone()));
+    let api = api.run(move |request| answering.answer(request), leave(states.clone()));
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
     let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };

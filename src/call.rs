@@ -84,7 +84,13 @@ impl Face {
 
 /// The name of a call: the caller's `X-Request-Id` when it is usable, otherwise one of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(Arc<str>);
+pub struct RequestId(Name);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Name {
+    Ours([u8; 32]),
+    Callers(Arc<str>),
+}
 
 impl RequestId {
     /// The longest name taken from a caller.
@@ -96,32 +102,34 @@ impl RequestId {
     pub fn from_caller(name: &str) -> Option<Self> {
         let safe = |b: u8| b.is_ascii_graphic() && b != b'"';
         let usable = (1..=Self::LONGEST).contains(&name.len()) && name.bytes().all(safe);
-        usable.then(|| Self(name.into()))
+        usable.then(|| Self(Name::Callers(name.into())))
     }
 
     /// A name made of 16 bytes that nothing else is made of.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
-        let mut name = String::with_capacity(32);
-        for byte in bytes {
-            name.push(digit(byte >> 4));
-            name.push(digit(byte & 15));
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut name = [0; 32];
+        for (pair, byte) in name.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
         }
-        Self(name.into())
+        Self(Name::Ours(name))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Name::Ours(name) => std::str::from_utf8(name).unwrap_or_default(),
+            Name::Callers(name) => name,
+        }
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -16,11 +16,14 @@ mod status;
 mod terms;
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
@@ -41,6 +44,9 @@ pub use origin::check as from_here;
 pub type Gate = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
 /// A call on its way through it.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+
+/// How the content types of gRPC-Web begin.
+const GRPC_WEB: &[u8] = b"application/grpc-web";
 
 /// The header that names a call, in both directions and on both faces.
 pub const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
@@ -101,28 +107,30 @@ impl Edge {
     /// Answers one request.
     ///
     /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.
-    pub async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+    pub fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send + use<> {
         let id = named(request.headers());
-        request.extensions_mut().insert(Arrival { id: id.clone(), begun: ambient::instant() });
+        let arrival = Arrival { id: id.clone(), begun: ambient::instant() };
         let face = face(&request);
-        let mut response = match (self.0.admit(&request), face) {
-            (Ok(()), Face::Rest) => self.0.rest.answer(request).await,
-            (Ok(()), Face::Grpc) => self.0.grpc.answer(request).await,
-            (Err(fault), Face::Rest) => rest::refuse(&fault, &id),
-            (Err(fault), Face::Grpc) => grpc::refuse(&fault, &id),
+        let answered = match (self.0.admit(&request, face), face) {
+            (Ok(()), Face::Rest) => Either::Left(Either::Left(self.0.rest.answer(request, arrival))),
+            (Ok(()), Face::Grpc) => Either::Left(Either::Right(self.0.grpc.answer(request, arrival))),
+            (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
+            (Err(fault), Face::Grpc) => Either::Right(ready(grpc::refuse(&fault, &id))),
         };
-        if let Ok(value) = id.as_str().parse() {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
-        response
+        answered.map(move |mut response| {
+            if let Ok(value) = id.as_str().parse() {
+                response.headers_mut().insert(REQUEST_ID, value);
+            }
+            response
+        })
     }
 }
 
 impl Faces {
     /// Whether a request may come in at all, whatever it asks for.
-    fn admit(&self, request: &Request<Incoming>) -> Result<(), Fault> {
+    fn admit(&self, request: &Request<Incoming>, face: Face) -> Result<(), Fault> {
         origin::check(request.uri(), request.headers(), &self.options.hosts)?;
-        if face(request) == Face::Rest && has_type(request.headers(), b"application/grpc") {
+        if face == Face::Rest && has_type(request.headers(), b"application/grpc") {
             let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
             return Err(Fault::new(Reason::UnsupportedMediaType, detail));
         }
@@ -132,9 +140,9 @@ impl Faces {
 
 /// The face a request is for. gRPC over HTTP/1.1 has nowhere to put its trailers, so it gets the answer of REST.
 fn face(request: &Request<Incoming>) -> Face {
-    let web = has_type(request.headers(), b"application/grpc-web");
-    let grpc = has_type(request.headers(), b"application/grpc") && request.version() >= Version::HTTP_2;
-    if web || grpc { Face::Grpc } else { Face::Rest }
+    let grpc = has_type(request.headers(), b"application/grpc");
+    let carried = request.version() >= Version::HTTP_2 || has_type(request.headers(), GRPC_WEB);
+    if grpc && carried { Face::Grpc } else { Face::Rest }
 }
 
 fn infallible<T>(answered: Result<T, Infallible>) -> T {

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -71,8 +72,7 @@ impl Accept {
             };
             let answer = answer.clone();
             let service = hyper::service::service_fn(move |request| {
-                let answered = answer(request);
-                async move { Ok::<_, std::convert::Infallible>(answered.await) }
+                answer(request).map(Ok::<_, std::convert::Infallible>)
             });
             let (builder, watcher, head_timeout) =
                 (builder.clone(), graceful.watcher(), self.limits.head_timeout);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use hyper::body::Body;
 use tokio::time::timeout;
 
 use super::Options;
@@ -13,12 +13,15 @@ use crate::fault::{Fault, Reason};
 
 /// Waits for a whole body. `beyond` is what its face adds to the longest one, such as gRPC's prefix; `left` is the time that the
 /// call has.
-pub(super) async fn whole(
-    body: Body,
+pub(super) async fn whole<B>(
+    body: B,
     options: &Options,
     beyond: usize,
     left: Duration,
-) -> Result<Bytes, Fault> {
+) -> Result<Bytes, Fault>
+where
+    B: Body<Error: Into<BoxError>>,
+{
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }

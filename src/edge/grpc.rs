@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
-use futures_util::stream;
+use axum::{BoxError, Router};
+use futures_util::future::Either;
+use futures_util::{FutureExt as _, stream};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::StreamBody;
@@ -49,7 +50,11 @@ impl Grpc {
         let mut router = others.clone();
         for operation in contract.operations() {
             let (gate, options) = (gate.clone(), options.clone());
-            let handler = move |request| answer(operation, gate.clone(), options.clone(), request);
+            let handler = move |request: Request<Body>| {
+                let (parts, body) = request.into_parts();
+                let arrival = Arrival::of(&parts.extensions);
+                answer(operation, gate.clone(), options.clone(), parts.headers, body, arrival)
+            };
             router = router.route(&operation.grpc_path, any(handler));
         }
         let operations = contract.operations().iter();
@@ -63,17 +68,25 @@ impl Grpc {
         Ok((face, reporter))
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if super::has_type(request.headers(), b"application/grpc-web") {
-            let response = super::infallible(Box::pin(self.web.clone().oneshot(request)).await);
-            return response.map(Body::new);
+    pub(super) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let web = super::has_type(request.headers(), super::GRPC_WEB);
+        if !web && let Some(operation) = self.methods.get(request.uri().path()).copied() {
+            let (parts, body) = request.into_parts();
+            let (gate, options) = (self.gate.clone(), self.options.clone());
+            return Either::Left(Box::pin(answer(operation, gate, options, parts.headers, body, arrival)));
         }
-        match self.methods.get(request.uri().path()) {
-            Some(operation) => {
-                answer(operation, self.gate.clone(), self.options.clone(), request.map(Body::new)).await
-            }
-            None => super::infallible(Box::pin(self.others.clone().oneshot(request)).await),
-        }
+        request.extensions_mut().insert(arrival);
+        let others = if web {
+            let answered = self.web.clone().oneshot(request);
+            Either::Left(Box::pin(answered).map(|answered| super::infallible(answered).map(Body::new)))
+        } else {
+            Either::Right(Box::pin(self.others.clone().oneshot(request)).map(super::infallible))
+        };
+        Either::Right(others)
     }
 }
 
@@ -96,15 +109,18 @@ fn others(contract: &'static Contract) -> Result<(HealthReporter, Router), Strin
     Ok((reporter, router))
 }
 
-async fn answer(
+async fn answer<B>(
     operation: &'static Operation,
     gate: Gate,
     options: Arc<Options>,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let arrival = Arrival::of(&parts.extensions);
-    match read_call(operation, &options, &parts.headers, body, &arrival).await {
+    headers: HeaderMap,
+    body: B,
+    arrival: Arrival,
+) -> Response<Body>
+where
+    B: hyper::body::Body<Error: Into<BoxError>>,
+{
+    match read_call(operation, &options, &headers, body, &arrival).await {
         Ok(call) => match gate(call).await {
             Ok(reply) => success(&reply),
             Err(fault) => failure(&fault, &arrival.id),
@@ -113,13 +129,16 @@ async fn answer(
     }
 }
 
-async fn read_call(
+async fn read_call<B>(
     operation: &'static Operation,
     options: &Options,
     headers: &HeaderMap,
-    body: Body,
+    body: B,
     arrival: &Arrival,
-) -> Result<Call, Fault> {
+) -> Result<Call, Fault>
+where
+    B: hyper::body::Body<Error: Into<BoxError>>,
+{
     super::refuse_key(headers, operation)?;
     let Terms { deadline, wishes } = Terms::grpc(headers, arrival.begun)?;
     let body = body::whole(body, options, frame::PREFIX, deadline.left()).await?;

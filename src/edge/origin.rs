@@ -20,13 +20,9 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
 pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
-    let named = headers.get(HOST).and_then(|value| value.to_str().ok());
-    let authority: Option<Authority> = match (uri.authority(), named) {
-        // HTTP/2 has it in the target.
-        (Some(authority), _) => Some(authority.clone()),
-        (None, Some(host)) => host.parse().ok(),
-        (None, None) => None,
-    };
+    let named = || headers.get(HOST).map(HeaderValue::as_bytes);
+    // HTTP/2 has it in the target.
+    let authority = uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok());
     if !authority.as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
         let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
         return Err(Fault::new(Reason::HostNotAllowed, detail));

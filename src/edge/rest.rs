@@ -5,6 +5,7 @@ mod read;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use prost_reflect::DynamicMessage;
 use tower::ServiceExt as _;
 
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, memory, problem, rate};
+use super::{Answering, Arrival, Gate, Options, body, memory, problem, rate};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -34,7 +38,6 @@ pub(super) struct Rest {
     plain: HashMap<String, &'static Operation>,
     router: Router,
     gate: Gate,
-    options: Arc<Options>,
 }
 
 impl Rest {
@@ -46,22 +49,26 @@ impl Rest {
             let path = operation.path.template();
             [(path.to_owned(), operation), (format!("{VERSION}{path}"), operation)]
         });
-        Self {
-            plain: plain.collect(),
-            router: router(contract, gate, options),
-            gate: gate.clone(),
-            options: options.clone(),
-        }
+        Self { plain: plain.collect(), router: router(contract, gate, options), gate: gate.clone() }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let plain = self.plain.get(request.uri().path()).filter(|_| *request.method() == Method::GET);
-        match plain {
-            Some(operation) => {
-                answer(operation, self.gate.clone(), self.options.clone(), request.map(Body::new)).await
-            }
-            None => super::infallible(Box::pin(self.router.clone().oneshot(request)).await),
-        }
+    pub(super) fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let is_plain = *request.method() == Method::GET && request.body().is_end_stream();
+        let plain = self.plain.get(request.uri().path()).filter(|_| is_plain);
+        let Some(operation) = plain.copied() else {
+            request.extensions_mut().insert(arrival);
+            let routed = Box::pin(self.router.clone().oneshot(request));
+            return Either::Right(routed.map(super::infallible));
+        };
+        let (parts, _nothing) = request.into_parts();
+        Either::Left(match plain_call(operation, &parts, &arrival) {
+            Ok(call) => Either::Left(ended(operation, (self.gate)(call), parts.headers, arrival.id)),
+            Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
+        })
     }
 }
 
@@ -129,11 +136,7 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
-        Ok(call) => match gate(call).await {
-            Ok(reply) if memory::is_known(&reply, &parts.headers) => not_modified(&reply),
-            Ok(reply) => success(operation, &reply),
-            Err(fault) => problem::response(&fault, &arrival.id),
-        },
+        Ok(call) => ended(operation, gate(call), parts.headers, arrival.id).await,
         Err(fault) => {
             let mut response = refuse(&fault, &arrival.id);
             // The rest of the body is not read, so the connection cannot be used again.
@@ -146,6 +149,20 @@ async fn answer(
     }
 }
 
+/// What becomes of a call.
+async fn ended(
+    operation: &'static Operation,
+    answering: Answering,
+    asked: HeaderMap,
+    id: RequestId,
+) -> Response<Body> {
+    match answering.await {
+        Ok(reply) if memory::is_known(&reply, &asked) => not_modified(&reply),
+        Ok(reply) => success(operation, &reply),
+        Err(fault) => problem::response(&fault, &id),
+    }
+}
+
 async fn read_call(
     operation: &'static Operation,
     options: &Options,
@@ -154,7 +171,7 @@ async fn read_call(
     arrival: &Arrival,
 ) -> Result<Call, Fault> {
     super::refuse_key(&parts.headers, operation)?;
-    let Terms { deadline, wishes } = Terms::rest(&parts.headers, arrival.begun)?;
+    let terms = Terms::rest(&parts.headers, arrival.begun)?;
     let path = if operation.path.variables().is_empty() {
         None
     } else {
@@ -163,10 +180,22 @@ async fn read_call(
         })?;
         Some(path)
     };
-    let body = read_body(&parts.headers, body, options, deadline.left()).await?;
+    let body = read_body(&parts.headers, body, options, terms.deadline.left()).await?;
     let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
+    Ok(call(operation, request, terms, arrival))
+}
+
+/// A call of what has nothing but its path and its query to read.
+fn plain_call(operation: &'static Operation, parts: &Parts, arrival: &Arrival) -> Result<Call, Fault> {
+    let terms = Terms::rest(&parts.headers, arrival.begun)?;
+    let request = read::request(operation, None, parts.uri.query().unwrap_or_default(), &[])?;
+    Ok(call(operation, request, terms, arrival))
+}
+
+fn call(operation: &'static Operation, request: DynamicMessage, terms: Terms, arrival: &Arrival) -> Call {
+    let Terms { deadline, wishes } = terms;
     let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
-    Ok(Call { operation, effect, request, id, face: Face::Rest, caller, deadline, wishes })
+    Call { operation, effect, request, id, face: Face::Rest, caller, deadline, wishes }
 }
 
 /// The whole body, if it is short, quick and JSON. An empty one needs no label.
