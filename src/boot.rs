@@ -5,6 +5,7 @@ mod keep;
 mod reload;
 
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -93,12 +94,12 @@ pub async fn serve(
     let (state, states) = watch::channel(State::Ready);
     let answering = edge.clone();
     let api = Accept { listener: api, limits: settings.limits.clone() };
-    let api = api.run(move |request| answering.answer(request), leave(states.clone()));
+    let api = api.run(move |request, _peer| answering.answer(request), leave(states.clone()));
     let seen = states.clone();
     let admin = Accept { listener: admin, limits: settings.limits };
     let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
     let admin =
-        admin.run(move |request| std::future::ready(asked.answer(*seen.borrow(), &request)), gone(states));
+        admin.run(move |request, peer| ready(asked.answer(*seen.borrow(), &request, peer)), gone(states));
 
     tracing::info!(
         api = %api_address,
@@ -117,10 +118,18 @@ pub async fn serve(
         let watched = async {
             sleep(WATCHED).await;
             edge.end_watches().await;
+        };
+        // What has not begun by then could not end.
+        let closed = async {
+            sleep(closing).await;
+            traffic.dismiss();
+        };
+        let steps = async {
+            tokio::join!(watched, closed);
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = watched => {}
+            () = steps => {}
             () = sleep(settings.grace) => tracing::error!("the time to finish ran out"),
             name = stop.asked() => tracing::error!(signal = name, "asked to stop at once"),
         }
@@ -143,7 +152,7 @@ pub async fn serve(
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
         }
     }
-    keeper.save().await;
+    let _logged = keeper.save().await;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use prost_reflect::DynamicMessage;
 
 use crate::contract::{Effect, Operation};
 
-pub use deadline::Deadline;
+pub use deadline::{Deadline, Departure};
 pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Taken};
 
 /// One call of an operation, read and found valid.
@@ -60,6 +60,8 @@ pub struct Wishes {
     pub max_age: Option<Duration>,
     /// From memory or not at all.
     pub only_if_cached: bool,
+    /// Not kept.
+    pub no_store: bool,
 }
 
 /// The front end a call came through.

@@ -92,6 +92,8 @@ where
         .layer_fn(|inner| cache::Cache::new(traffic.shelf.clone(), inner))
         // Above all that costs something, so that it costs it once: five hundred callers use up the quota of one.
         .layer_fn(share::Share::new)
+        // Above every limit: what cannot be answered in time uses none of them up.
+        .layer_fn(|inner| deadline::Enough::new(traffic.clock.clone(), inner))
         // Above the repeats, which are gizad's own doing.
         .layer_fn(|inner| quota::Quota::new(traffic.counters.clone(), inner))
         // Above the breaker, which counts every attempt, and the pace, which every attempt waits for.

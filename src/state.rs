@@ -56,6 +56,9 @@ impl Folder {
     /// # Errors
     /// When it cannot be written. The old file is then as it was.
     pub fn save(&self, name: &str, held: &[u8]) -> io::Result<()> {
+        if held.len() as u64 > LONGEST - (MAGIC.len() + SHA256_OUTPUT_LEN) as u64 {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "more than is read again"));
+        }
         let beside = self.path.join(format!("{name}.new"));
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;

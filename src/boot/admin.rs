@@ -1,10 +1,11 @@
 //! Health, state and memory, on a listener of its own, so that probes can be exposed without the API. It never asks the
 //! provider: a provider that is down is no reason to restart gizad.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::contract::Contract;
@@ -33,7 +34,7 @@ pub(super) struct Admin {
 
 impl Admin {
     /// `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
-    pub(super) fn answer(&self, state: State, request: &Request<Incoming>) -> Response<Body> {
+    pub(super) fn answer<B>(&self, state: State, request: &Request<B>, peer: IpAddr) -> Response<Body> {
         let path = request.uri().path();
         let takes = match path {
             "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
@@ -59,6 +60,13 @@ impl Admin {
             // Probes come by whatever address the pod has.
             "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
             "/readyz" => self.ready(state),
+            // gizad does not tell its callers apart yet, so beyond the probes nobody is answered but this machine, whatever
+            // the listener is bound to.
+            _ if !peer.is_loopback() => {
+                let detail =
+                    "only this machine is answered here, and whoever is let in by `kubectl port-forward`";
+                problem(StatusCode::FORBIDDEN, "Not from there", detail)
+            }
             _ => match edge::from_here(request.uri(), request.headers(), &self.hosts) {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
                 Ok(()) if *request.method() == Method::POST => {
@@ -131,4 +139,33 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Flags, Settings};
+
+    #[test]
+    fn probes_are_for_everyone_and_the_rest_is_for_this_machine() {
+        let contract = Contract::embedded().expect("sound");
+        let flags = Flags { sandbox: true, ..Flags::default() };
+        let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
+        let traffic = Traffic::new(contract, &settings.policy);
+        let admin = Admin { contract, traffic, hosts: Vec::new() };
+        let asked = |method: &str, path: &str, peer: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", "localhost").body(());
+            let peer = peer.parse().expect("an address");
+            admin.answer(State::Ready, &request.expect("a request"), peer).status().as_u16()
+        };
+        for (method, path, elsewhere) in [
+            ("GET", "/livez", 200),
+            ("GET", "/readyz", 200),
+            ("GET", "/status", 403),
+            ("POST", "/cache/purge", 403),
+        ] {
+            assert_eq!(asked(method, path, "10.1.2.3"), elsewhere, "{path}");
+            assert_eq!((asked(method, path, "127.0.0.1"), asked(method, path, "::1")), (200, 200), "{path}");
+        }
+    }
 }

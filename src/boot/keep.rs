@@ -1,6 +1,7 @@
 //! Writes down what the policies have learned, and reads it when the daemon starts.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -15,11 +16,14 @@ use crate::state::Folder;
 const NAME: &str = "traffic";
 /// How soon after a change it is written.
 const SOON: Duration = Duration::from_secs(1);
+/// How soon it is tried again when that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// What is remembered of one account.
 pub(super) struct Keeper {
     folder: Option<Folder>,
     traffic: Traffic,
+    writing: Arc<Mutex<()>>,
 }
 
 impl Keeper {
@@ -38,7 +42,7 @@ impl Keeper {
                 })
                 .ok(),
         };
-        let keeper = Self { folder, traffic };
+        let keeper = Self { folder, traffic, writing: Arc::default() };
         keeper.recall();
         Ok(keeper)
     }
@@ -57,28 +61,40 @@ impl Keeper {
         }
     }
 
-    /// Writes it down now.
-    pub(super) async fn save(&self) {
-        let Some(folder) = self.folder.clone() else { return };
-        let held = self.traffic.kept().encode_to_vec();
-        let saved = tokio::task::spawn_blocking(move || folder.save(NAME, &held)).await;
-        match saved {
-            Ok(Ok(())) => tracing::debug!("what was learned is remembered"),
-            Ok(Err(error)) => tracing::warn!(%error, "what was learned cannot be written down"),
-            Err(_panicked) => {}
+    /// Writes it down now, as it is when its turn comes: two who write at once both write the latest.
+    pub(super) async fn save(&self) -> bool {
+        let Some(folder) = self.folder.clone() else { return true };
+        let (traffic, writing) = (self.traffic.clone(), self.writing.clone());
+        let saved = tokio::task::spawn_blocking(move || {
+            let _turn = writing.lock();
+            folder.save(NAME, &traffic.kept().encode_to_vec())
+        });
+        match saved.await {
+            Ok(Ok(())) => {
+                tracing::debug!("what was learned is remembered");
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what was learned cannot be written down");
+                false
+            }
+            Err(_panicked) => false,
         }
     }
 
     /// Writes it down soon after every change, for ever.
     pub(super) async fn run(&self) {
         let mut written = self.traffic.mark();
+        let mut wait = SOON;
         loop {
-            sleep(SOON).await;
+            sleep(wait).await;
             let now = self.traffic.mark();
-            if now != written {
-                self.save().await;
-                written = now;
+            if now == written {
+                continue;
             }
+            let saved = self.save().await;
+            written = if saved { now } else { written };
+            wait = if saved { SOON } else { AFTER_FAILURE };
         }
     }
 }

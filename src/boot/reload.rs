@@ -1,5 +1,7 @@
 //! Settings read anew while the daemon runs: checked first, and the last good ones kept.
 
+use std::collections::BTreeSet;
+
 use tokio::signal::unix::Signal;
 
 use crate::policy::Traffic;
@@ -19,12 +21,10 @@ pub(super) async fn run(
         match load() {
             Ok(settings) => {
                 traffic.change(&settings.policy);
-                let changed: Vec<&str> = settings
-                    .written
-                    .iter()
-                    .filter(|setting| !written.contains(setting))
-                    .map(|(path, _)| path.as_str())
-                    .collect();
+                // Also what is not written any more.
+                let added = settings.written.iter().filter(|setting| !written.contains(setting));
+                let gone = written.iter().filter(|setting| !settings.written.contains(setting));
+                let changed: BTreeSet<&str> = added.chain(gone).map(|(path, _)| path.as_str()).collect();
                 let is_live = |path: &&str| LIVE.iter().any(|section| path.starts_with(section));
                 let (live, rest): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(is_live);
                 tracing::info!(changed = live.join(", "), "settings taken over");

@@ -4,7 +4,7 @@
 //! its way. One atomic word decides it, so that no call is both given up as unsent and sent.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -25,7 +25,25 @@ const LATE: u8 = 3;
 pub struct Deadline {
     begun: Instant,
     end: Option<Instant>,
-    state: Arc<AtomicU8>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    /// When the exchange began that is under way, in milliseconds since the call did and one more; 0 if none is.
+    left: AtomicU64,
+}
+
+/// What becomes of an attempt to depart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// It departs, and nothing of the call has been sent before.
+    First,
+    /// It departs, and an attempt before it may have been sent.
+    Again,
+    /// The call was given up, so nothing is sent any more.
+    Refused,
 }
 
 impl Deadline {
@@ -33,7 +51,7 @@ impl Deadline {
     #[must_use]
     pub fn new(begun: Instant, asked: Option<Duration>) -> Self {
         let end = asked.and_then(|asked| begun.checked_add(asked));
-        Self { begun, end, state: Arc::default() }
+        Self { begun, end, shared: Arc::default() }
     }
 
     /// The same with a bound: what it has if nothing was asked for, and the most it can have.
@@ -62,36 +80,55 @@ impl Deadline {
         self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(ambient::instant()))
     }
 
-    /// Marks the call as under way. False if it was given up: then it must not be sent.
+    /// Marks the call as under way, unless it was given up.
     #[must_use]
-    pub fn depart(&self) -> bool {
+    pub fn depart(&self) -> Departure {
         let change = |state| (state == WAITING || state == DEPARTED).then_some(DEPARTED);
-        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
+        let departure = match self.shared.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change) {
+            Ok(WAITING) => Departure::First,
+            Ok(_) => Departure::Again,
+            Err(_) => return Departure::Refused,
+        };
+        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.left.store(since.saturating_add(1), Ordering::Release);
+        departure
     }
 
-    /// Marks the call as not under way any more: nothing of it was sent, and that is proven.
-    pub fn returned(&self) {
-        let _late = self.state.compare_exchange(DEPARTED, WAITING, Ordering::AcqRel, Ordering::Acquire);
+    /// Ends what `depart` began. If the call departed for the first time and it is proven that nothing was sent, then it
+    /// is as if it never had.
+    pub fn arrive(&self, departure: Departure, sent: bool) {
+        self.shared.left.store(0, Ordering::Release);
+        if departure == Departure::First && !sent {
+            let _late =
+                self.shared.state.compare_exchange(DEPARTED, WAITING, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    /// For how long the exchange has been under way that is; none if none is.
+    #[must_use]
+    pub fn under_way_for(&self) -> Option<Duration> {
+        let left = self.shared.left.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.begun.elapsed().saturating_sub(Duration::from_millis(left)))
     }
 
     /// Gives the call up. True if nothing was sent, and then nothing will be.
     #[must_use]
     pub fn give_up(&self) -> bool {
         let change = |state| Some(if state == WAITING || state == VOID { VOID } else { LATE });
-        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        let before = self.shared.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         matches!(before, Ok(WAITING | VOID))
     }
 
     /// Whether the call is or was under way.
     #[must_use]
     pub fn has_departed(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), DEPARTED | LATE)
+        matches!(self.shared.state.load(Ordering::Acquire), DEPARTED | LATE)
     }
 
     /// Whether whoever waited for the call has been answered already.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), VOID | LATE)
+        matches!(self.shared.state.load(Ordering::Acquire), VOID | LATE)
     }
 }
 
@@ -107,24 +144,31 @@ mod tests {
     fn what_was_given_up_before_it_departed_never_departs() {
         let deadline = deadline();
         assert!(deadline.give_up(), "nothing was sent");
-        assert!(!deadline.clone().depart());
+        assert_eq!(deadline.clone().depart(), Departure::Refused);
         assert!(!deadline.has_departed());
     }
 
     #[test]
     fn what_is_under_way_is_not_given_up_as_unsent() {
         let deadline = deadline();
-        assert!(deadline.depart() && deadline.depart(), "a second attempt may follow the first");
+        assert_eq!((deadline.depart(), deadline.depart()), (Departure::First, Departure::Again));
         assert!(!deadline.give_up() && deadline.has_departed() && deadline.is_given_up());
-        assert!(!deadline.depart(), "and no third once it was given up");
+        assert_eq!(deadline.depart(), Departure::Refused, "no third attempt once it was given up");
     }
 
     #[test]
-    fn what_came_back_unsent_is_unsent() {
+    fn what_came_back_unsent_is_unsent_unless_an_attempt_before_it_was_sent() {
         let deadline = deadline();
-        assert!(deadline.depart());
-        deadline.returned();
-        assert!(!deadline.has_departed() && deadline.give_up());
+        assert_eq!(deadline.under_way_for(), None);
+        let departure = deadline.depart();
+        assert!(deadline.under_way_for().is_some());
+        deadline.arrive(departure, false);
+        assert!(!deadline.has_departed() && deadline.under_way_for().is_none());
+        let sent = deadline.depart();
+        deadline.arrive(sent, true);
+        let again = deadline.depart();
+        deadline.arrive(again, false);
+        assert!(deadline.has_departed() && !deadline.give_up(), "the second of three was sent");
     }
 
     #[test]

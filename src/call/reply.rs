@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost_reflect::DynamicMessage;
+use tokio::time::Instant;
+
+use crate::ambient;
 
 /// The answer to a call.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Reply {
     pub rule: &'static str,
     /// Whether something stood around that answer that does not belong there, such as a warning of PHP.
     pub noisy: bool,
+    /// When the provider was asked.
+    pub asked: Instant,
     /// Whether it answered another call first, which was under way already.
     pub collapsed: bool,
     /// What memory had to do with it; nothing for what is never kept.
@@ -31,6 +36,7 @@ impl Reply {
             content: Arc::new(Content::new(message)),
             rule,
             noisy,
+            asked: ambient::instant(),
             collapsed: false,
             memory: None,
             limit: None,
@@ -90,6 +96,8 @@ pub struct Memory {
     pub lifetime: Lifetime,
     /// Whether it is the same for everyone.
     pub public: bool,
+    /// Whether it is in memory now, and so may be in the caller's too.
+    pub kept: bool,
 }
 
 /// Whether an answer came from memory.
@@ -99,8 +107,8 @@ pub enum Taken {
     Hit,
     /// From memory, no longer fresh; the provider is being asked meanwhile.
     Revalidating,
-    /// From memory, no longer fresh, because the provider could not be asked.
-    InsteadOfError(&'static str),
+    /// From memory, no longer fresh, because the provider could not be asked: for what reason, and whether it was tried.
+    InsteadOfError(&'static str, bool),
     /// Asked for: there was nothing in memory.
     Missing,
     /// Asked for: what was in memory is too old.
@@ -127,12 +135,12 @@ pub struct Lifetime {
 pub struct Limit {
     /// Its name.
     pub name: &'static str,
-    /// How much there is of it in a window.
+    /// How much there is of it in a window; 0 if nobody knows.
     pub quota: u32,
     /// The window.
     pub window: Duration,
     /// How much is left of it.
     pub remaining: u32,
-    /// When there is more.
+    /// When all of it is there again; or, with nothing left, when there is more.
     pub reset: Duration,
 }

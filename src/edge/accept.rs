@@ -1,6 +1,7 @@
 //! Connections: accepted, limited, served, and let go of one by one when the daemon stops.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -44,13 +45,13 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Serves until `stop` is done, then lets every connection finish what it has begun, however long that takes: the
+    /// Serves until `stop` is done, each request with the address it comes from, then lets every connection finish what it has begun, however long that takes: the
     /// bound is its caller's.
     ///
     /// An error of `accept` never ends it.
     pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>)
     where
-        A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let graceful = GracefulShutdown::new();
@@ -62,7 +63,7 @@ impl Accept {
                 accepted = self.next(&places) => accepted,
                 () = &mut stop => break,
             };
-            let (stream, place) = match accepted {
+            let (stream, peer, place) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -72,7 +73,7 @@ impl Accept {
             };
             let answer = answer.clone();
             let service = hyper::service::service_fn(move |request| {
-                answer(request).map(Ok::<_, std::convert::Infallible>)
+                answer(request, peer).map(Ok::<_, std::convert::Infallible>)
             });
             let (builder, watcher, head_timeout) =
                 (builder.clone(), graceful.watcher(), self.limits.head_timeout);
@@ -96,12 +97,12 @@ impl Accept {
     async fn next(
         &self,
         places: &std::sync::Arc<Semaphore>,
-    ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    ) -> io::Result<(TcpStream, IpAddr, tokio::sync::OwnedSemaphorePermit)> {
         let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _peer) = self.listener.accept().await?;
+        let (stream, peer) = self.listener.accept().await?;
         // Answers are small and written at once; waiting to fill a segment only delays them.
         stream.set_nodelay(true)?;
-        Ok((stream, place))
+        Ok((stream, peer.ip().to_canonical(), place))
     }
 }
 

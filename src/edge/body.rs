@@ -31,6 +31,10 @@ where
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(options)),
         Ok(Err(error)) => Err(Fault::new(Reason::MalformedBody, format!("the body broke off: {error}"))),
+        Err(_elapsed) if left < options.body_timeout => {
+            let detail = "the time for this call ran out before its request had arrived";
+            Err(Fault::new(Reason::DeadlineExceeded, detail))
+        }
         Err(_elapsed) => Err(Fault::new(Reason::BodyTooSlow, format!("the body took longer than {limit:?}"))),
     }
 }

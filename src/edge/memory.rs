@@ -22,7 +22,7 @@ pub(super) fn write(reply: &Reply, headers: &mut HeaderMap) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return;
     };
-    if memory.taken == Taken::Bypassed {
+    if !memory.kept {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     } else {
         headers.insert(
@@ -34,15 +34,14 @@ pub(super) fn write(reply: &Reply, headers: &mut HeaderMap) {
             headers.insert(ETAG, tag);
         }
     }
-    let (taken, ttl) = (memory.taken, remaining(memory));
-    let said =
-        STATUS.with(|last| last.of((taken, ttl, reply.collapsed), || status(taken, ttl, reply.collapsed)));
-    headers.insert(CACHE_STATUS, said);
+    let (ttl, collapsed) = (remaining(memory), reply.collapsed);
+    let key = (memory.taken, ttl, memory.kept, collapsed);
+    headers.insert(CACHE_STATUS, STATUS.with(|last| last.of(key, || status(memory, ttl, collapsed))));
 }
 
 thread_local! {
     static CONTROL: Last<(Lifetime, bool)> = const { Last::new() };
-    static STATUS: Last<(Taken, i64, bool)> = const { Last::new() };
+    static STATUS: Last<(Taken, i64, bool, bool)> = const { Last::new() };
 }
 
 /// The last value of a header, which is nearly always the next one too: writing it anew would cost more than all the rest
@@ -69,7 +68,7 @@ impl<K: PartialEq> Last<K> {
 
 /// Whether the caller has this answer already (RFC 9110, section 13.1.2).
 pub(super) fn is_known(reply: &Reply, headers: &HeaderMap) -> bool {
-    let kept = reply.memory.is_some_and(|memory| memory.taken != Taken::Bypassed);
+    let kept = reply.memory.is_some_and(|memory| memory.kept);
     if !kept || !headers.contains_key(IF_NONE_MATCH) {
         return false;
     }
@@ -117,16 +116,22 @@ fn remaining(memory: &Memory) -> i64 {
     memory.lifetime.ttl.as_secs() as i64 - memory.age.as_secs() as i64
 }
 
-fn status(taken: Taken, ttl: i64, collapsed: bool) -> String {
-    let mut status = match taken {
-        Taken::Hit => format!("gizad; hit; ttl={ttl}"),
-        Taken::Revalidating => format!("gizad; hit; ttl={ttl}; detail=revalidating"),
-        Taken::InsteadOfError(reason) => format!("gizad; fwd=stale; ttl={ttl}; detail={reason}"),
-        Taken::Missing => "gizad; fwd=uri-miss; stored".to_owned(),
-        Taken::Expired => "gizad; fwd=stale; stored".to_owned(),
-        Taken::Requested => "gizad; fwd=request; stored".to_owned(),
-        Taken::Bypassed => "gizad; fwd=bypass".to_owned(),
+fn status(memory: &Memory, ttl: i64, collapsed: bool) -> String {
+    let (mut status, asked) = match memory.taken {
+        Taken::Hit => (format!("gizad; hit; ttl={ttl}"), false),
+        Taken::Revalidating => (format!("gizad; hit; ttl={ttl}; detail=revalidating"), false),
+        Taken::InsteadOfError(reason, true) => {
+            (format!("gizad; fwd=stale; ttl={ttl}; detail={reason}"), false)
+        }
+        Taken::InsteadOfError(reason, false) => (format!("gizad; hit; ttl={ttl}; detail={reason}"), false),
+        Taken::Missing => ("gizad; fwd=uri-miss".to_owned(), true),
+        Taken::Expired => ("gizad; fwd=stale".to_owned(), true),
+        Taken::Requested => ("gizad; fwd=request".to_owned(), true),
+        Taken::Bypassed => ("gizad; fwd=bypass".to_owned(), true),
     };
+    if asked && memory.kept {
+        status.push_str("; stored");
+    }
     if collapsed {
         status.push_str("; collapsed");
     }
@@ -146,16 +151,21 @@ mod tests {
             stale_while_revalidate: Duration::from_secs(60),
             stale_if_error: Duration::ZERO,
         };
-        let memory = |taken, age| Memory { taken, age: Duration::from_secs(age), lifetime, public: true };
+        let memory =
+            |taken, age| Memory { taken, age: Duration::from_secs(age), lifetime, public: true, kept: true };
         assert_eq!(control(&memory(Taken::Hit, 7)), "public, max-age=300, stale-while-revalidate=60");
-        let status = |memory: Memory, collapsed| status(memory.taken, remaining(&memory), collapsed);
+        let status = |memory: Memory, collapsed| status(&memory, remaining(&memory), collapsed);
         assert_eq!(status(memory(Taken::Hit, 7), false), "gizad; hit; ttl=293");
         assert_eq!(
             status(memory(Taken::Revalidating, 310), false),
             "gizad; hit; ttl=-10; detail=revalidating"
         );
         assert_eq!(status(memory(Taken::Missing, 0), true), "gizad; fwd=uri-miss; stored; collapsed");
-        let instead = memory(Taken::InsteadOfError("CIRCUIT_OPEN"), 400);
-        assert_eq!(status(instead, false), "gizad; fwd=stale; ttl=-100; detail=CIRCUIT_OPEN");
+        let lost = Memory { kept: false, ..memory(Taken::Missing, 0) };
+        assert_eq!(status(lost, false), "gizad; fwd=uri-miss");
+        let unasked = memory(Taken::InsteadOfError("CIRCUIT_OPEN", false), 400);
+        assert_eq!(status(unasked, false), "gizad; hit; ttl=-100; detail=CIRCUIT_OPEN");
+        let instead = memory(Taken::InsteadOfError("UPSTREAM_TIMEOUT", true), 400);
+        assert_eq!(status(instead, false), "gizad; fwd=stale; ttl=-100; detail=UPSTREAM_TIMEOUT");
     }
 }

@@ -14,11 +14,10 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 pub(super) fn write(limit: &Limit, headers: &mut HeaderMap) {
     let Limit { name, quota, window, remaining, reset } = limit;
     let (window, reset) = (seconds(*window).max(1), seconds(*reset));
-    let pairs = [
-        (RATE_LIMIT_POLICY, format!("\"{name}\";q={quota};w={window}")),
-        (RATE_LIMIT, format!("\"{name}\";r={remaining};t={reset}")),
-    ];
-    for (header, text) in pairs {
+    // Of a limit that nobody knows there is no policy to tell.
+    let policy = (*quota > 0).then(|| (RATE_LIMIT_POLICY, format!("\"{name}\";q={quota};w={window}")));
+    let limit = (RATE_LIMIT, format!("\"{name}\";r={remaining};t={reset}"));
+    for (header, text) in policy.into_iter().chain([limit]) {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(header, value);
         }

@@ -157,7 +157,8 @@ async fn ended(
     id: RequestId,
 ) -> Response<Body> {
     match answering.await {
-        Ok(reply) if memory::is_known(&reply, &asked) => not_modified(&reply),
+        // The condition is one of GET and HEAD alone (RFC 9110, section 13.1.2).
+        Ok(reply) if operation.verb == Verb::Get && memory::is_known(&reply, &asked) => not_modified(&reply),
         Ok(reply) => success(operation, &reply),
         Err(fault) => problem::response(&fault, &id),
     }

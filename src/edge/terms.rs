@@ -112,10 +112,15 @@ fn wishes(headers: &HeaderMap) -> Result<Wishes, String> {
                 wishes.no_cache = true;
             } else if name.eq_ignore_ascii_case("only-if-cached") {
                 wishes.only_if_cached = true;
+            } else if name.eq_ignore_ascii_case("no-store") {
+                wishes.no_store = true;
             } else if name.eq_ignore_ascii_case("max-age") {
-                let seconds =
-                    argument.trim_matches('"').parse().map_err(|_| "max-age must be whole seconds")?;
-                wishes.max_age = Some(Duration::from_secs(seconds));
+                let digits = argument.trim_matches('"');
+                if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                    return Err("max-age must be whole seconds".to_owned());
+                }
+                // More than a number holds is as good as for ever (RFC 9111, section 1.2.2).
+                wishes.max_age = Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)));
             }
         }
     }
@@ -172,9 +177,12 @@ mod tests {
         let max_age = Some(Duration::from_secs(7));
         assert_eq!(
             read("max-age=7,only-if-cached"),
-            Ok(Wishes { max_age, only_if_cached: true, no_cache: false })
+            Ok(Wishes { max_age, only_if_cached: true, ..Wishes::default() })
         );
-        assert!(read("max-age=soon").is_err() && read("max-age").is_err());
+        assert_eq!(read("no-store"), Ok(Wishes { no_store: true, ..Wishes::default() }));
+        let for_ever = read("max-age=99999999999999999999999").expect("valid").max_age;
+        assert_eq!(for_ever, Some(Duration::from_secs(u64::MAX)));
+        assert!(read("max-age=-1").is_err() && read("max-age=soon").is_err() && read("max-age").is_err());
         assert!(read("no-cache, only-if-cached").is_err());
     }
 }

@@ -3,21 +3,27 @@
 //!
 //! A purchase is never the one that tries. If nothing else comes along, a harmless question is sent ahead of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod account;
+
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
-use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
 
 use super::{Answer, Answering, Inner};
 use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Reply};
+use crate::call::{Call, Deadline, Reply};
 use crate::contract::Operation;
 use crate::fault::{Fault, Reason};
 
-/// A call that was under way for this long when its caller lost patience has failed; after less, nothing is known.
+use account::{Entry, Health, health};
+
+pub(super) use account::Account;
+pub use account::Shown;
+
+/// An exchange that was under way for this long when its caller lost patience has failed; after less, nothing is known.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The breaker's settings.
@@ -35,228 +41,17 @@ pub struct Options {
     pub rest: Duration,
 }
 
-/// The state of the breaker, as it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// Calls pass.
-    Closed,
-    /// Nothing is sent.
-    Open,
-    /// One call tries.
-    HalfOpen,
-}
-
-impl Shown {
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// What all calls for the account share.
-pub(super) struct Account {
-    state: Mutex<State>,
-    /// The harmless question.
-    question: Option<&'static Operation>,
-}
-
-struct State {
-    options: Options,
-    mode: Mode,
-    in_a_row: u32,
-    /// Calls and failures of this window and of the one before.
-    counts: [(u32, u32); 2],
-    window_began: Instant,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Mode {
-    Closed,
-    Open {
-        until: Instant,
-    },
-    /// One call is trying.
-    Trying,
-}
-
-/// What a call may do.
-enum Entry {
-    Pass,
-    Try,
-    Refused(Duration),
-}
-
-/// What an answer says about the provider's health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Well,
-    Down,
-    Unknown,
-}
-
-impl Account {
-    pub(super) fn new(options: Options, question: Option<&'static Operation>) -> Self {
-        let state = State {
-            options,
-            mode: Mode::Closed,
-            in_a_row: 0,
-            counts: [(0, 0); 2],
-            window_began: ambient::instant(),
-        };
-        Self { state: Mutex::new(state), question }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn change(&self, options: Options) {
-        self.lock().options = options;
-    }
-
-    pub(super) fn shown(&self) -> Shown {
-        match self.lock().mode {
-            Mode::Closed => Shown::Closed,
-            Mode::Open { .. } => Shown::Open,
-            Mode::Trying => Shown::HalfOpen,
-        }
-    }
-
-    fn enter(&self) -> Entry {
-        let mut state = self.lock();
-        match state.mode {
-            Mode::Closed => Entry::Pass,
-            Mode::Open { until } if ambient::instant() < until => Entry::Refused(until - ambient::instant()),
-            Mode::Open { .. } => {
-                state.mode = Mode::Trying;
-                Entry::Try
-            }
-            Mode::Trying => Entry::Refused(Duration::from_secs(1)),
-        }
-    }
-
-    /// Learns from the end of a call.
-    fn learn(&self, tried: bool, health: Health) {
-        let mut state = self.lock();
-        match (tried, health) {
-            (true, Health::Well) => {
-                tracing::info!("the provider answers again: calls pass");
-                state.mode = Mode::Closed;
-                state.forget();
-            }
-            (true, Health::Down) => state.open(),
-            // The next one tries.
-            (true, Health::Unknown) => state.mode = Mode::Open { until: ambient::instant() },
-            (false, Health::Unknown) => {}
-            (false, health) => {
-                // What left before it opened says nothing about now.
-                if matches!(state.mode, Mode::Closed) && state.count(health == Health::Down) {
-                    let (in_a_row, rest) = (state.in_a_row, state.options.rest);
-                    tracing::warn!(
-                        in_a_row,
-                        rest_ms = rest.as_millis() as u64,
-                        "the provider is down: nothing is sent"
-                    );
-                    state.open();
-                }
-            }
-        }
-    }
-}
-
-impl State {
-    fn open(&mut self) {
-        self.mode = Mode::Open { until: ambient::instant() + self.options.rest };
-        self.forget();
-    }
-
-    fn forget(&mut self) {
-        (self.in_a_row, self.counts) = (0, [(0, 0); 2]);
-    }
-
-    /// Counts one call; true when that is one failure too many.
-    fn count(&mut self, failed: bool) -> bool {
-        let passed = self.window_began.elapsed();
-        if passed >= self.options.window {
-            let [now, _] = self.counts;
-            // After a long silence, the window before was silent too.
-            let before = if passed >= self.options.window * 2 { (0, 0) } else { now };
-            self.counts = [(0, 0), before];
-            self.window_began = ambient::instant();
-        }
-        self.in_a_row = if failed { self.in_a_row + 1 } else { 0 };
-        let [(calls, failures), (calls_before, failures_before)] = &mut self.counts;
-        *calls += 1;
-        *failures += u32::from(failed);
-        let (calls, failures) = (*calls + *calls_before, *failures + *failures_before);
-        let most = u64::from(failures) * 100 >= u64::from(calls) * u64::from(self.options.percent);
-        failed && (self.in_a_row >= self.options.failures || (calls >= self.options.least && most))
-    }
-}
-
-/// What an answer says: a refusal is a sign of health, a break is none, and our own refusals say nothing.
-fn health(answer: &Answer) -> Health {
-    let Err(fault) = answer else { return Health::Well };
-    match fault.happened() {
-        Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamFailed
-        | Reason::UpstreamMaintenance
-        | Reason::UpstreamBlocked => Health::Down,
-        Reason::InsufficientBalance
-        | Reason::NotFound
-        | Reason::NotOwned
-        | Reason::AlreadyExists
-        | Reason::OutOfStock
-        | Reason::Busy
-        | Reason::ServiceExpired
-        | Reason::UpstreamRefused
-        | Reason::UpstreamAuthFailed
-        | Reason::UpstreamIpNotAllowed
-        | Reason::InvalidArgument => Health::Well,
-        Reason::UpstreamRateLimited
-        | Reason::UpstreamRedirected
-        | Reason::UpstreamShapeUnknown
-        | Reason::OutcomeUnknown
-        | Reason::MalformedBody
-        | Reason::ValidationFailed
-        | Reason::UnsupportedMediaType
-        | Reason::BodyTooLarge
-        | Reason::BodyTooSlow
-        | Reason::RouteNotFound
-        | Reason::MethodNotAllowed
-        | Reason::HostNotAllowed
-        | Reason::CrossSite
-        | Reason::CompressionUnsupported
-        | Reason::KeyUnsupported
-        | Reason::ActionNotAllowed
-        | Reason::DeadlineExceeded
-        | Reason::QuotaExceeded
-        | Reason::PaceExceeded
-        | Reason::CircuitOpen
-        | Reason::NotCached
-        | Reason::ShuttingDown
-        | Reason::Internal => Health::Unknown,
-    }
-}
-
 /// Watches one call to its end, also one whose caller goes away.
 struct Watched {
     account: Arc<Account>,
     deadline: Deadline,
-    begun: Instant,
     tries: bool,
     learned: bool,
 }
 
 impl Watched {
     fn new(account: Arc<Account>, call: &Call, tries: bool) -> Self {
-        Self { account, deadline: call.deadline.clone(), begun: ambient::instant(), tries, learned: false }
+        Self { account, deadline: call.deadline.clone(), tries, learned: false }
     }
 
     fn learn(&mut self, health: Health) {
@@ -268,7 +63,7 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if !self.learned {
-            let hung = self.deadline.has_departed() && self.begun.elapsed() >= PATIENCE;
+            let hung = self.deadline.under_way_for().is_some_and(|time| time >= PATIENCE);
             self.learn(if hung { Health::Down } else { Health::Unknown });
         }
     }
@@ -286,9 +81,25 @@ impl<S: Inner> Breaker<S> {
         Self { account, inner }
     }
 
+    /// Lets a call go to its end; but if the breaker opens while it waits for its turn, it does not wait any longer.
     async fn pass(self, call: Call, tries: bool) -> Answer {
-        let mut watched = Watched::new(self.account, &call, tries);
-        let answer = self.inner.oneshot(call).await;
+        let account = self.account.clone();
+        // From here on, so that no opening is missed.
+        let opened = account.opened.notified();
+        if !tries && let Entry::Refused(wait) = account.look() {
+            return Err(refused(wait));
+        }
+        let (mut watched, deadline) = (Watched::new(self.account, &call, tries), call.deadline.clone());
+        let mut going = self.inner.oneshot(call);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut going => answer,
+            // Nothing else drives the call, so what is not under way now never will be.
+            () = opened, if !tries => match deadline.under_way_for() {
+                Some(_) => going.await,
+                None => Err(refused(account.rest())),
+            },
+        };
         watched.learn(health(&answer));
         answer
     }
@@ -301,11 +112,7 @@ impl<S: Inner> Breaker<S> {
                 // With nothing to ask, the call has to try by itself.
                 let Some(question) = self.account.question else { return self.pass(call, true).await };
                 let _learned_from = self.clone().pass(harmless(question, &call), true).await;
-                if self.account.shown() == Shown::Closed {
-                    self.pass(call, false).await
-                } else {
-                    Err(refused(Duration::from_secs(1)))
-                }
+                self.pass(call, false).await
             }
             Entry::Refused(wait) => Err(refused(wait)),
         }
@@ -326,13 +133,12 @@ impl<S: Inner> Service<Call> for Breaker<S> {
     }
 }
 
-/// A question that everyone may ask, in the time that another call has.
+/// A question that everyone may ask, asked for another call: by its caller, and in the time it has.
 fn harmless(question: &'static Operation, call: &Call) -> Call {
     Call {
         operation: question,
         effect: question.effect,
         request: DynamicMessage::new(question.input.descriptor.clone()),
-        caller: Caller::Gizad,
         deadline: Deadline::new(ambient::instant(), Some(call.deadline.left())),
         ..call.clone()
     }
@@ -345,9 +151,13 @@ fn refused(wait: Duration) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+
     use tokio::time::advance;
 
     use super::*;
+    use crate::call::Departure;
     use crate::contract::{Contract, Effect};
     use crate::fault::Sent;
     use crate::policy::play::{Provider, call, of_effect};
@@ -368,6 +178,10 @@ mod tests {
 
     fn down() -> Fault {
         Fault::new(Reason::UpstreamTimeout, "").sent(Sent::Maybe)
+    }
+
+    async fn is_waiting(future: &mut (impl Future + Unpin)) -> bool {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx).is_pending())).await
     }
 
     async fn reads(breaker: &Breaker<Provider>, times: usize) -> Vec<Reason> {
@@ -411,7 +225,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn refusals_are_a_sign_of_health_and_our_own_say_nothing() {
-        for reason in [Reason::NotFound, Reason::PaceExceeded, Reason::DeadlineExceeded] {
+        for reason in
+            [Reason::NotFound, Reason::UpstreamShapeUnknown, Reason::PaceExceeded, Reason::DeadlineExceeded]
+        {
             let provider = Provider::failing(Fault::new(reason, ""));
             let (account, breaker) = breaker(&provider);
             reads(&breaker, 20).await;
@@ -444,7 +260,7 @@ mod tests {
         let (account, breaker) = breaker(&provider);
         for _ in 0..OPTIONS.failures {
             let call = call("WalletService.GetWallet");
-            assert!(call.deadline.depart());
+            assert_eq!(call.deadline.depart(), Departure::First);
             let answer = tokio::time::timeout(PATIENCE, breaker.clone().oneshot(call)).await;
             assert!(answer.is_err(), "it hangs");
         }
@@ -456,5 +272,29 @@ mod tests {
             assert!(tokio::time::timeout(Duration::from_millis(1), trying).await.is_err());
         }
         assert_eq!(provider.seen(), 5);
+    }
+
+    /// What stands above the provider may hold a call for long: that is not the provider's fault, and once it is known to
+    /// be down, nobody waits there for nothing.
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_turn_is_neither_a_failure_nor_sent_once_it_is_open() {
+        let provider = Provider::hanging();
+        let (account, breaker) = breaker(&provider);
+        for _ in 0..OPTIONS.failures {
+            let waiting = breaker.clone().oneshot(call("WalletService.GetWallet"));
+            assert!(tokio::time::timeout(PATIENCE * 2, waiting).await.is_err());
+        }
+        assert_eq!(account.shown(), Shown::Closed, "it never departed");
+        let departed = call("WalletService.GetWallet");
+        assert_eq!(departed.deadline.depart(), Departure::First);
+        let mut under_way = Box::pin(breaker.clone().oneshot(departed));
+        let mut waiting = Box::pin(breaker.clone().oneshot(of_effect(Effect::Spend)));
+        assert!(is_waiting(&mut under_way).await && is_waiting(&mut waiting).await);
+        for _ in 0..OPTIONS.failures {
+            account.learn(false, Health::Down);
+        }
+        let fault = waiting.await.expect_err("it opened");
+        assert_eq!((fault.reason, fault.sent), (Reason::CircuitOpen, Sent::Never));
+        assert!(is_waiting(&mut under_way).await, "what is under way stays so");
     }
 }

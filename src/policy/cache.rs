@@ -7,13 +7,14 @@ mod decision;
 mod memory;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -23,7 +24,7 @@ use super::{Answer, Answering, Inner};
 use crate::ambient;
 use crate::call::{self, Call, Caller, Deadline, Lifetime, Reply, Taken, Wishes};
 use crate::contract::{Contract, Effect, canonical};
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason, Sent};
 
 use decision::{Decision, decide};
 use memory::{Entry, Found, Key, Memory};
@@ -122,13 +123,18 @@ impl Shelf {
                 continue;
             };
             // By a clock that was turned back, it would never grow old.
-            let age = u64::try_from(ambient::unix_millis() - kept.asked_unix_ms).unwrap_or(u64::MAX);
-            let now = self.memory.asking();
-            let Some(at) = now.at.checked_sub(Duration::from_millis(age)) else { continue };
-            let asked = memory::Asked { at, unix_millis: kept.asked_unix_ms, ..now };
-            let reply = Reply::new(message, FROM_DISK, false);
-            let found = Found { operation, request: kept.request.clone(), public: true, reply };
-            self.memory.keep((&operation.name, canonical(&request)), found, asked, most);
+            let age = ambient::unix_millis().saturating_sub(kept.asked_unix_ms);
+            let age = Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX));
+            let Some(asked) = ambient::instant().checked_sub(age) else { continue };
+            let reply = Reply { asked, ..Reply::new(message, FROM_DISK, false) };
+            let found = Found {
+                asked_unix_millis: kept.asked_unix_ms,
+                // What was bought between then and now, nobody knows.
+                spoiled: true,
+                ..Found::now(operation, kept.request.clone(), true, reply)
+            };
+            let marks = self.memory.marks();
+            self.memory.keep((&operation.name, canonical(&request)), found, marks, most);
         }
     }
 }
@@ -185,14 +191,8 @@ impl<S: Inner> Cache<S> {
             return not_cached().await;
         }
         let public = call.effect == Effect::Public;
-        let memory = call::Memory {
-            taken: Taken::Bypassed,
-            age: Duration::ZERO,
-            lifetime: Lifetime::default(),
-            public,
-        };
         let reply = self.below().oneshot(call).await?;
-        Ok(Reply { memory: Some(memory), ..reply })
+        Ok(asked(reply, Taken::Bypassed, Lifetime::default(), public, false))
     }
 
     /// Asks the provider, and gives the old answer if that fails or takes too long.
@@ -207,38 +207,40 @@ impl<S: Inner> Cache<S> {
         let options = self.shelf.options();
         let public = call.effect == Effect::Public;
         let left = call.deadline.left();
-        let asked = self.fetch(key, call, options.bytes);
+        let asking = self.fetch(key, call, options.bytes);
         let Some(old) = old else {
-            let memory = call::Memory { taken: why, age: Duration::ZERO, lifetime, public };
-            return joined(asked.await).map(|reply| Reply { memory: Some(memory), ..reply });
+            let (reply, kept) = joined(asking.await)?;
+            return Ok(asked(reply, why, lifetime, public, kept));
         };
-        let instead = |reason: Reason| answered(&old, Taken::InsteadOfError(reason.as_str()), lifetime);
-        match timeout(options.patience.min(left.saturating_sub(MARGIN)), asked).await {
+        let instead = |reason: Reason, tried: bool| {
+            answered(&old, Taken::InsteadOfError(reason.as_str(), tried), lifetime)
+        };
+        match timeout(options.patience.min(left.saturating_sub(MARGIN)), asking).await {
             Ok(answer) => match joined(answer) {
-                Ok(reply) => {
-                    let memory = call::Memory { taken: why, age: Duration::ZERO, lifetime, public };
-                    Ok(Reply { memory: Some(memory), ..reply })
+                Ok((reply, kept)) => Ok(asked(reply, why, lifetime, public, kept)),
+                Err(fault) if is_trouble(fault.reason) => {
+                    instead(fault.reason, fault.sent != Sent::Never).await
                 }
-                Err(fault) if is_trouble(fault.reason) => instead(fault.reason).await,
                 Err(fault) => Err(fault),
             },
-            Err(_) => instead(Reason::UpstreamTimeout).await,
+            Err(_) => instead(Reason::UpstreamTimeout, true).await,
         }
     }
 
-    /// Asks the provider in a task of its own, so that the answer is kept whoever goes away.
-    fn fetch(&self, key: Key, call: Call, most: usize) -> JoinHandle<Answer> {
+    /// Asks the provider in a task of its own, so that the answer is kept whoever goes away. Says whether it is.
+    fn fetch(&self, key: Key, call: Call, most: usize) -> JoinHandle<Result<(Reply, bool), Fault>> {
         let (memory, inner) = (self.shelf.memory.clone(), self.below());
         self.shelf.tasks.spawn(async move {
-            let asked = memory.asking();
-            let (operation, public) = (call.operation, call.effect == Effect::Public);
+            let marks = memory.marks();
+            let (operation, public, wishes) = (call.operation, call.effect == Effect::Public, call.wishes);
             let request = call.request.encode_to_vec();
             let reply = inner.oneshot(call).await?;
             // What has something strange around it is shown, but not kept.
-            if !reply.noisy {
-                memory.keep(key, Found { operation, request, public, reply: reply.clone() }, asked, most);
-            }
-            Ok(reply)
+            let kept = !reply.noisy && !wishes.no_store && {
+                let found = Found::now(operation, request, public, reply.clone());
+                memory.keep(key, found, marks, most)
+            };
+            Ok((reply, kept))
         })
     }
 
@@ -263,7 +265,9 @@ impl<S: Inner> Cache<S> {
         // Held until the answer is there, and dropped before it is given; also if nobody waits for it any more.
         let writing = self.shelf.memory.write(call.effect == Effect::Spend);
         let answer = self.below().oneshot(call).await;
-        drop(writing);
+        if matches!(&answer, Err(fault) if fault.sent == Sent::Never) {
+            writing.was_none();
+        }
         answer
     }
 }
@@ -296,19 +300,26 @@ fn answered(entry: &Entry, taken: Taken, lifetime: Lifetime) -> Answering {
         content: entry.content.clone(),
         rule: entry.rule,
         noisy: false,
+        asked: entry.asked(),
         collapsed: false,
-        memory: Some(call::Memory { taken, age, lifetime, public: entry.public }),
+        memory: Some(call::Memory { taken, age, lifetime, public: entry.public, kept: true }),
         limit: None,
     };
-    Box::pin(std::future::ready(Ok(reply)))
+    Box::pin(ready(Ok(reply)))
+}
+
+/// An answer of the provider.
+fn asked(reply: Reply, taken: Taken, lifetime: Lifetime, public: bool, kept: bool) -> Reply {
+    let age = reply.asked.elapsed();
+    Reply { memory: Some(call::Memory { taken, age, lifetime, public, kept }), ..reply }
 }
 
 fn not_cached() -> Answering {
     let fault = Fault::new(Reason::NotCached, "only an answer from memory was wanted, and there is none");
-    Box::pin(std::future::ready(Err(fault)))
+    Box::pin(ready(Err(fault)))
 }
 
-fn joined(answer: Result<Answer, tokio::task::JoinError>) -> Answer {
+fn joined<T>(answer: Result<Result<T, Fault>, JoinError>) -> Result<T, Fault> {
     answer.unwrap_or_else(|error| {
         let fault = Fault::new(Reason::Internal, "gizad failed while it asked the provider");
         Err(fault.with_private(error.to_string()))

@@ -1,7 +1,7 @@
 //! One budget of time for a call, spent by everything below. At one end of the stack it is given and its answer kept
 //! to time; at the other, nothing is sent that could not be answered in what is left of it.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::{Answering, Inner};
 use crate::ambient;
-use crate::call::{Call, Reply};
+use crate::call::{Call, Deadline, Departure, Reply};
 use crate::contract::Effect;
 use crate::fault::{Fault, Reason, Sent};
 
@@ -84,7 +84,9 @@ impl Clock {
         let needed = self.options().least.max(typical.time);
         let left = call.deadline.left();
         if left < needed {
-            typical.doubt();
+            if left >= self.options().least {
+                typical.doubt();
+            }
             let detail = format!(
                 "{} ms are left for this call, and the provider usually takes up to {} ms; nothing was sent",
                 left.as_millis(),
@@ -151,7 +153,9 @@ impl<S: Inner> Service<Call> for Answer<S> {
         let deadline = call.deadline.clone().bounded(options.usual(call.effect), options.longest);
         let effect = call.effect;
         let mut answer = self.inner.call(Call { deadline: deadline.clone(), ..call });
+        let waiting = Waiting(deadline.clone());
         Box::pin(async move {
+            let _gives_up_when_dropped = waiting;
             let Some(end) = deadline.end() else { return answer.await };
             // What is there at once, as all that comes from memory, needs no timer.
             if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
@@ -167,6 +171,46 @@ impl<S: Inner> Service<Call> for Answer<S> {
                 }
             }
         })
+    }
+}
+
+/// Somebody who waits for a call. Once nobody does, what has not departed never will: a caller that hangs up has the
+/// same promise as one whose time runs out.
+struct Waiting(Deadline);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _sent = self.0.give_up();
+    }
+}
+
+/// Refuses what has too little time before it costs anything.
+#[derive(Clone)]
+pub(super) struct Enough<S> {
+    clock: Arc<Clock>,
+    inner: S,
+}
+
+impl<S> Enough<S> {
+    pub(super) fn new(clock: Arc<Clock>, inner: S) -> Self {
+        Self { clock, inner }
+    }
+}
+
+impl<S: Inner> Service<Call> for Enough<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match self.clock.check(&call) {
+            Ok(()) => self.inner.call(call),
+            Err(fault) => Box::pin(ready(Err(fault))),
+        }
     }
 }
 
@@ -197,16 +241,18 @@ impl<S: Inner> Service<Call> for Depart<S> {
         Box::pin(async move {
             clock.check(&call)?;
             let (deadline, effect) = (call.deadline.clone(), call.effect);
-            if !deadline.depart() {
+            let departure = deadline.depart();
+            if departure == Departure::Refused {
                 return Err(Fault::late(effect, false));
             }
             let begun = ambient::instant();
             let answer = inner.oneshot(call).await;
-            match &answer {
-                Err(fault) if fault.sent == Sent::Never => deadline.returned(),
-                _ => clock.took(effect, begun.elapsed()),
+            let sent = !matches!(&answer, Err(fault) if fault.sent == Sent::Never);
+            deadline.arrive(departure, sent);
+            if sent {
+                clock.took(effect, begun.elapsed());
             }
-            answer
+            answer.map(|reply| Reply { asked: begun, ..reply })
         })
     }
 }
@@ -218,7 +264,6 @@ mod tests {
     use tokio::time::{advance, sleep};
 
     use super::*;
-    use crate::call::Deadline;
     use crate::policy::play::{Provider, of_effect};
 
     const OPTIONS: Options = Options {

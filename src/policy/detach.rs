@@ -1,4 +1,4 @@
-//! A call that must not run twice runs to its end in a task of the daemon, whoever hangs up.
+//! A write runs to its end in a task of the daemon, whoever hangs up.
 //!
 //! axum and tonic drop a handler when its client goes away, and a dropped request may have been half sent. The
 //! task belongs to a tracker that the shutdown waits for.
@@ -36,15 +36,16 @@ impl<S: Inner> Service<Call> for Detach<S> {
 
     fn call(&mut self, call: Call) -> Self::Future {
         // By the declared effect: an action that only the settings know is declared as the most careful kind.
-        if call.operation.effect.is_repeatable() {
+        let effect = call.operation.effect;
+        if effect.is_read() {
             return self.inner.call(call);
         }
         let task = self.tasks.spawn(self.inner.call(call));
         Box::pin(async move {
             task.await.unwrap_or_else(|error| {
                 // A panic in the middle of sending: what was sent, nobody knows.
-                let fault =
-                    Fault::new(Reason::OutcomeUnknown, "gizad failed while the request was being sent");
+                let reason = if effect.is_repeatable() { Reason::Internal } else { Reason::OutcomeUnknown };
+                let fault = Fault::new(reason, "gizad failed while the request was being sent");
                 Err(fault.sent(Sent::Maybe).with_private(error.to_string()))
             })
         })

@@ -98,7 +98,7 @@ impl Line {
     /// What had been said before this end was known.
     fn told(&self) -> Option<&'static str> {
         let late = self.deadline.is_given_up() && self.deadline.has_departed();
-        late.then_some("the caller had been told that the outcome is unknown")
+        late.then_some("nobody waited for it any more")
     }
 
     fn write(&self, end: &End<'_>) {
@@ -133,7 +133,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.finished {
-            let late = self.deadline.is_given_up();
+            let late = self.deadline.left().is_zero();
             let (outcome, cause) = if late {
                 (Reason::DeadlineExceeded.as_str(), "its time ran out")
             } else {

@@ -91,6 +91,13 @@ impl Meter {
         self.resets_in().is_zero()
     }
 
+    /// Uses up all that is left.
+    pub(super) fn use_up(&mut self) {
+        let mut used_up = Self::new(self.rate);
+        used_up.spend(self.rate.burst);
+        *self = used_up;
+    }
+
     /// Changes the rate. What is left is never more than it was.
     pub(super) fn change(&mut self, rate: Rate) {
         if rate == self.rate {
@@ -99,10 +106,15 @@ impl Meter {
         let left = self.take().map_or(0, |left| left + 1);
         let mut changed = Self::new(rate);
         if let Some(used) = NonZeroU32::new(rate.burst.get().saturating_sub(left)) {
-            let _fits = changed.limiter.check_n(used);
-            changed.rested = ambient::instant() + rate.every.saturating_mul(used.get());
+            changed.spend(used);
         }
         *self = changed;
+    }
+
+    /// Takes so many of a meter that is well rested.
+    fn spend(&mut self, used: NonZeroU32) {
+        let _fits = self.limiter.check_n(used);
+        self.rested = ambient::instant() + self.rate.every.saturating_mul(used.get());
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
@@ -21,7 +22,7 @@ use crate::call::{Call, Caller, Limit, Reply};
 use crate::fault::{Fault, Reason, Sent};
 
 use account::{Account, Entry};
-use queue::Lane;
+use queue::{Lane, Turn};
 
 pub use account::Shown;
 
@@ -56,12 +57,16 @@ impl Handle {
         self.polls.write().unwrap_or_else(PoisonError::into_inner).clone_from(&options.polls);
     }
 
+    pub(super) fn dismiss(&self) {
+        self.account.dismiss();
+    }
+
     pub(super) fn shown(&self) -> Shown {
         self.account.shown()
     }
 
-    /// What is worth remembering over a restart: the part of the ceiling in use, and what is left of a pause.
-    pub(super) fn learned(&self) -> (f64, Duration) {
+    /// What is worth remembering over a restart: the part of the ceiling in use, and the end of a pause.
+    pub(super) fn learned(&self) -> (f64, Option<Instant>) {
         self.account.learned()
     }
 
@@ -101,18 +106,34 @@ impl<S: Inner> Service<Call> for Pace<S> {
         let (account, lane, inner) =
             (self.handle.account.clone(), self.handle.lane(&call), self.inner.clone());
         Box::pin(async move {
-            match account.enter(lane, &call.caller, call.deadline.left()) {
+            match account.enter(lane, &call.caller, &call.deadline) {
                 Entry::Now => {}
-                Entry::Later(turn) => turn.await.map_err(|_gone| refused(account.limit()))?,
+                Entry::Later(turn) => wait(turn, &account, &call).await?,
                 Entry::Never(limit) => return Err(refused(limit)),
             }
             let left = ambient::instant();
-            let answer = inner.oneshot(call).await;
-            if let Some(fault) = answer.as_ref().err().filter(|fault| is_complaint(fault)) {
+            inner.oneshot(call).await.map_err(|fault| {
+                if !is_complaint(&fault) {
+                    return fault;
+                }
                 account.slow_down(left, fault.retry_after);
-            }
-            answer
+                if fault.reason != Reason::UpstreamRateLimited {
+                    return fault;
+                }
+                // Whoever is told of it is told when there is a turn again, also if the provider does not say.
+                let limit = Limit { name: "upstream", quota: 0, ..account.limit() };
+                Fault { retry_after: fault.retry_after.or(Some(limit.reset)), limit: Some(limit), ..fault }
+            })
         })
+    }
+}
+
+/// Waits for a turn, at most until the call's time is up: a call may outlive whoever waits for it.
+async fn wait(turn: Turn, account: &Account, call: &Call) -> Result<(), Fault> {
+    let given = async { turn.await.map_err(|_in_vain| refused(account.limit())) };
+    match call.deadline.end() {
+        Some(end) => timeout_at(end, given).await.unwrap_or_else(|_| Err(Fault::late(call.effect, false))),
+        None => given.await,
     }
 }
 

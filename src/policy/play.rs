@@ -117,9 +117,10 @@ impl Service<Call> for Provider {
     fn call(&mut self, call: Call) -> Self::Future {
         let state = self.state.clone();
         Box::pin(async move {
+            let asked = ambient::instant();
             let (delay, fault, noisy) = {
                 let mut state = state.lock().expect("sound");
-                state.seen.push((call.operation.name.clone(), ambient::instant()));
+                state.seen.push((call.operation.name.clone(), asked));
                 (state.delay, state.fault.clone(), state.noisy)
             };
             match delay {
@@ -128,7 +129,8 @@ impl Service<Call> for Provider {
                 None => std::future::pending().await,
             }
             let message = DynamicMessage::new(call.operation.output.descriptor.clone());
-            let answer: Answer = fault.map_or_else(|| Ok(Reply::new(message, "played", noisy)), Err);
+            let reply = Reply { asked, ..Reply::new(message, "played", noisy) };
+            let answer: Answer = fault.map_or_else(|| Ok(reply), Err);
             answer
         })
     }

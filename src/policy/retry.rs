@@ -148,16 +148,25 @@ impl<S: Inner> Service<Call> for Retry<S> {
     fn call(&mut self, call: Call) -> Self::Future {
         let (account, inner) = (self.account.clone(), self.inner.clone());
         Box::pin(async move {
-            account.budget.deposit();
             let mut attempt = 1;
+            // The last failure of an attempt that may have been sent.
+            let mut sent: Option<Fault> = None;
             loop {
-                let fault = match inner.clone().oneshot(call.clone()).await {
+                let answer = inner.clone().oneshot(call.clone()).await;
+                // What was sent pays for repeats; what must not be repeated pays for nobody.
+                let was_sent = answer.as_ref().err().is_none_or(|fault| fault.sent != Sent::Never);
+                if attempt == 1 && was_sent && call.effect.is_repeatable() {
+                    account.budget.deposit();
+                }
+                let fault = match answer {
                     Ok(reply) => return Ok(reply),
                     Err(fault) => fault,
                 };
                 let Some(wait) = account.again(call.effect, &fault, attempt, call.deadline.left()) else {
-                    return Err(fault);
+                    // "Nothing was sent" would not be true of the whole call.
+                    return Err(sent.filter(|_| !was_sent).unwrap_or(fault));
                 };
+                sent = if was_sent { Some(fault.clone()) } else { sent };
                 tracing::info!(
                     request_id = call.id.as_str(),
                     operation = call.operation.name,
@@ -176,6 +185,8 @@ impl<S: Inner> Service<Call> for Retry<S> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
+
     use super::*;
     use crate::policy::play::{Provider, call, of_effect};
 
@@ -240,6 +251,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_sent_once_is_not_said_to_be_unsent_when_the_last_attempt_was_not() {
+        for first in [Sent::Maybe, Sent::Answered] {
+            let provider = Provider::failing(fault(Reason::UpstreamFailed, first));
+            let retry = Retry::new(Arc::new(Account::new(OPTIONS)), provider.clone());
+            let answer = tokio::spawn(retry.oneshot(of_effect(Effect::Converge)));
+            tokio::task::yield_now().await;
+            provider.fail(fault(Reason::CircuitOpen, Sent::Never));
+            let told = answer.await.expect("no panic").expect_err("a failure");
+            assert_eq!((told.reason, told.sent, provider.seen()), (Reason::UpstreamFailed, first, 2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_sent_pays_for_no_repeat() {
+        let account = Arc::new(Account::new(OPTIONS));
+        assert!(account.budget.withdraw(), "the one that is there at first");
+        let refusing = Provider::failing(fault(Reason::PaceExceeded, Sent::Never));
+        for effect in [Effect::Read, Effect::Converge] {
+            for _ in 0..100 {
+                let _refused = Retry::new(account.clone(), refusing.clone()).oneshot(of_effect(effect)).await;
+            }
+        }
+        for _ in 0..100 {
+            let _bought =
+                Retry::new(account.clone(), Provider::fine()).oneshot(of_effect(Effect::Spend)).await;
+        }
+        assert!(!account.budget.withdraw());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_attempt_begins_that_the_time_does_not_allow() {
         let provider = Provider::failing(Fault {
             retry_after: Some(Duration::from_secs(20)),
@@ -275,8 +316,8 @@ mod tests {
         while calls.join_next().await.is_some() {}
         assert_eq!(money.seen(), purchases);
         let sent = reads.seen();
-        // A tenth of all calls, one a second, and the one that was there at first.
-        let most = 6000 + (6000 + purchases) / 10 + 600 + 1;
+        // A tenth of the reads, one a second, and the one that was there at first.
+        let most = 6000 + 6000 / 10 + 600 + 1;
         assert!(sent <= most, "{sent} sent, at most {most}");
         assert!(sent > 7000, "{sent}: and the budget is used");
     }

@@ -1,8 +1,8 @@
 //! Reads that are asked for at the same time are asked once: whoever comes while an identical one is under way gets
 //! its answer too. Nothing is kept beyond that.
 //!
-//! Never a write, and never an answer that is a credential. A write ends the sharing of what is under way: whoever asks
-//! after a write has been answered does not get what was asked for before it.
+//! Never a write, and never an answer that is a credential. A write that was sent ends the sharing of what is under way:
+//! whoever asks after it has been answered does not get what was asked for before.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,12 +13,13 @@ use futures_util::future::{FutureExt as _, Shared, WeakShared};
 use tower::{Service, ServiceExt as _};
 
 use super::{Answer, Answering, Inner};
-use crate::call::{Call, Reply};
+use crate::call::{Call, Caller, Reply};
 use crate::contract::{Effect, canonical};
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason, Sent};
 
-/// What makes two reads identical.
-type Key = (&'static str, Vec<u8>);
+/// What makes two reads identical: the operation, its parameters, and whether somebody waits for it. Who waits does not join
+/// a refresh of gizad's own, which lets everyone else go first.
+type Key = (&'static str, Vec<u8>, bool);
 
 /// A read under way: of whom it was begun, and how to get at its answer.
 struct Flight {
@@ -53,7 +54,7 @@ impl<S: Inner> Share<S> {
 
     /// The flight of a read, and whether it was under way already.
     fn board(&self, call: &Call) -> (Shared<Answering>, bool) {
-        let key: Key = (&call.operation.name, canonical(&call.request));
+        let key: Key = (&call.operation.name, canonical(&call.request), call.caller != Caller::Gizad);
         let mut flights = lock(&self.air);
         let shared = flights.under_way.get(&key).and_then(|flight| flight.answer.upgrade());
         if let Some(answer) = shared {
@@ -93,10 +94,10 @@ impl<S: Inner> Share<S> {
     }
 
     async fn write(self, call: Call) -> Answer {
-        let shared = Shares { air: &self.air, effect: call.effect };
-        shared.end();
+        let mut shares = Shares { air: &self.air, effect: call.effect, end: true };
         let answer = self.inner.oneshot(call).await;
-        drop(shared);
+        shares.end = !matches!(&answer, Err(fault) if fault.sent == Sent::Never);
+        drop(shares);
         answer
     }
 }
@@ -116,8 +117,9 @@ struct Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut flights = lock(&self.air);
-        let key = std::mem::take(&mut self.key.1);
-        if let Entry::Occupied(entry) = flights.under_way.entry((self.key.0, key))
+        let (operation, ref mut parameters, awaited) = self.key;
+        if let Entry::Occupied(entry) =
+            flights.under_way.entry((operation, std::mem::take(parameters), awaited))
             && entry.get().number == self.number
         {
             entry.remove();
@@ -125,26 +127,20 @@ impl Drop for Landing {
     }
 }
 
-/// Ends the sharing of what a write may change: at its beginning, and at its end whichever way it ends.
+/// Ends the sharing of what a write may have changed, at its end, whichever way it ends.
 struct Shares<'a> {
     air: &'a Air,
     effect: Effect,
-}
-
-impl Shares<'_> {
-    fn end(&self) {
-        // A purchase may change what is in stock; any other write leaves the catalog as it is.
-        let spends = self.effect == Effect::Spend;
-        let ended: Vec<_> =
-            lock(self.air).under_way.extract_if(|_, flight| spends || !flight.public).collect();
-        // Dropped here and not above, where their landing would wait for the same lock.
-        drop(ended);
-    }
+    end: bool,
 }
 
 impl Drop for Shares<'_> {
     fn drop(&mut self) {
-        self.end();
+        // A purchase may change what is in stock; any other write leaves the catalog as it is.
+        let spends = self.effect == Effect::Spend;
+        if self.end {
+            lock(self.air).under_way.retain(|_, flight| !spends && flight.public);
+        }
     }
 }
 
@@ -238,7 +234,7 @@ mod tests {
         let share = Share::new(provider.clone());
         let before = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
         sleep(Duration::from_secs(1)).await;
-        // The write is answered at six seconds; a read that was begun during it counts as before it.
+        // The write is answered at six seconds; a read that came during it may join one from before it.
         let write = tokio::spawn(share.clone().oneshot(of_effect(Effect::Spend)));
         sleep(Duration::from_secs(4)).await;
         let during = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
@@ -248,6 +244,23 @@ mod tests {
         let (before, during) = (before.await.expect("no panic"), during.await.expect("no panic"));
         assert!(before.is_ok() && during.is_ok());
         assert_eq!(provider.seen(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_was_not_sent_ends_no_sharing_and_nobody_joins_a_refresh() {
+        let provider = Provider::slow(Duration::from_secs(5));
+        let share = Share::new(provider.clone());
+        let refresh = Call { caller: Caller::Gizad, ..call("WalletService.GetWallet") };
+        let refresh = tokio::spawn(share.clone().oneshot(refresh));
+        let before = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
+        sleep(Duration::from_secs(1)).await;
+        let refused = Provider::failing(Fault::new(Reason::CircuitOpen, ""));
+        let refusing = Share { air: share.air.clone(), inner: refused };
+        assert!(refusing.oneshot(of_effect(Effect::Spend)).await.is_err());
+        assert!(share.oneshot(call("WalletService.GetWallet")).await.expect("a success").collapsed);
+        assert!(!before.await.expect("no panic").expect("a success").collapsed);
+        assert!(!refresh.await.expect("no panic").expect("a success").collapsed);
+        assert_eq!(provider.seen(), 2);
     }
 
     #[tokio::test(start_paused = true)]

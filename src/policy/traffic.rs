@@ -84,23 +84,27 @@ impl Traffic {
         self.clock.close_at(moment);
     }
 
+    /// Sends everyone away who waits for a turn.
+    pub fn dismiss(&self) {
+        self.pace.dismiss();
+    }
+
     /// What is worth knowing after a restart.
     #[must_use]
     pub fn kept(&self) -> Kept {
-        let (pace_part, pause) = self.pace.learned();
-        let paused_until_unix_ms = if pause.is_zero() {
-            0
-        } else {
-            ambient::unix_millis().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX))
-        };
+        let (pace_part, paused) = self.pace.learned();
+        let paused_until_unix_ms = paused.map_or(0, |until| {
+            let left = until.saturating_duration_since(ambient::instant());
+            ambient::unix_millis().saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX))
+        });
         Kept { replies: self.shelf.kept(), pace_part, paused_until_unix_ms }
     }
 
     /// Whether that has changed: two equal marks mean that nothing worth writing down has happened between them.
     #[must_use]
-    pub fn mark(&self) -> (u64, u64, bool) {
-        let (part, pause) = self.pace.learned();
-        (self.shelf.revision(), part.to_bits(), pause.is_zero())
+    pub fn mark(&self) -> (u64, u64, Option<Instant>) {
+        let (part, paused) = self.pace.learned();
+        (self.shelf.revision(), part.to_bits(), paused)
     }
 
     /// Goes on from what was known before.

@@ -14,6 +14,9 @@ const OPERATIONS: &str = "cache.operations";
 /// The longest time an answer may be used, in seconds: thirty days.
 const LONGEST_USE: u64 = 30 * 86_400;
 
+/// The longest time in which a burst comes back: thirty days.
+const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
+
 impl Check<'_> {
     pub(super) fn policy(&mut self) -> policy::Options {
         policy::Options {
@@ -132,7 +135,11 @@ impl Check<'_> {
             Duration::from_secs(1)
         });
         let burst = self.count(&format!("{section}.burst"), 1, 1_000_000);
-        Rate { every, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) }
+        let rate = Rate { every, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) };
+        if rate.window() > LONGEST_WINDOW {
+            self.wrong(&format!("{section}.burst"), "no more than the rate brings back in thirty days");
+        }
+        rate
     }
 
     fn count(&mut self, path: &str, least: i64, most: i64) -> u32 {

@@ -47,7 +47,9 @@ pub(super) fn decide(
     }
     match fresh {
         true => Decision::Serve,
-        false if usable_meanwhile && wishes == Wishes::default() => Decision::ServeAndRefresh,
+        false if usable_meanwhile && !wishes.no_cache && wishes.max_age.is_none() => {
+            Decision::ServeAndRefresh
+        }
         false => Decision::Ask { why: Taken::Expired, fall_back: usable_on_error },
     }
 }

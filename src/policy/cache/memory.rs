@@ -15,9 +15,10 @@ use crate::contract::Operation;
 /// Where an answer is found: the operation, and its parameters in canonical form. Never a URL.
 pub(super) type Key = (&'static str, Vec<u8>);
 
-/// What an entry takes beside its message, and how often the message is there: as it is, and as each face wrote it.
+/// What an entry is taken to need beside its message, and how many times the bytes of that message: for the tree of its
+/// fields, which is most of it, and for what each face has written. Rather too much than too little.
 const OVERHEAD: usize = 512;
-const COPIES: usize = 3;
+const COPIES: usize = 24;
 /// How long nobody else asks while one asks, and how long nobody asks after that failed.
 const ASKING: Duration = Duration::from_secs(30);
 const FAILED_REST: Duration = Duration::from_secs(5);
@@ -32,7 +33,8 @@ pub(super) struct Entry {
     /// Whether it is the same for everyone.
     pub(super) public: bool,
     /// When the provider was asked, by both clocks.
-    asked: Asked,
+    asked: Instant,
+    asked_unix_millis: i64,
     size: usize,
     used: AtomicU64,
     /// When it may be asked for anew in the background.
@@ -41,18 +43,21 @@ pub(super) struct Entry {
     spoiled: bool,
 }
 
-/// When the provider was asked for something, and what had been written by then.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
-    pub(super) at: Instant,
-    pub(super) unix_millis: i64,
-    pub(super) writes: u64,
-    pub(super) spends: u64,
+/// What had happened at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    writes: u64,
+    spends: u64,
+    purges: u64,
 }
 
 impl Entry {
     pub(super) fn age(&self) -> Duration {
-        self.asked.at.elapsed()
+        self.asked.elapsed()
+    }
+
+    pub(super) fn asked(&self) -> Instant {
+        self.asked
     }
 
     pub(super) fn is_spoiled(&self) -> bool {
@@ -60,7 +65,7 @@ impl Entry {
     }
 
     pub(super) fn asked_unix_millis(&self) -> i64 {
-        self.asked.unix_millis
+        self.asked_unix_millis
     }
 
     /// Whether whoever asks this is to ask the provider anew.
@@ -88,6 +93,7 @@ impl Entry {
             rule: self.rule,
             public: self.public,
             asked: self.asked,
+            asked_unix_millis: self.asked_unix_millis,
             size: self.size,
             used: AtomicU64::new(self.used.load(Ordering::Relaxed)),
             next_refresh: Mutex::new(None),
@@ -108,11 +114,12 @@ pub(super) struct Memory {
 struct State {
     entries: HashMap<Key, Arc<Entry>>,
     size: usize,
-    /// Writes that have begun or ended, and those under way.
-    writes: u64,
+    /// Writes under way, and how many have ended.
     writing: usize,
-    /// Purchases that have begun or ended.
+    writes: u64,
+    /// How many of them were purchases.
     spends: u64,
+    purges: u64,
 }
 
 impl Memory {
@@ -132,27 +139,32 @@ impl Memory {
         Some(entry.clone())
     }
 
-    /// The moment before the provider is asked.
-    pub(super) fn asking(&self) -> Asked {
-        let state = self.lock();
-        Asked {
-            at: ambient::instant(),
-            unix_millis: ambient::unix_millis(),
-            writes: state.writes,
-            spends: state.spends,
-        }
+    /// What has happened before the provider is asked.
+    pub(super) fn marks(&self) -> Marks {
+        self.lock().marks()
     }
 
-    /// Keeps an answer, unless something was written since it was asked for, or it is too large.
-    pub(super) fn keep(&self, key: Key, found: Found, asked: Asked, most: usize) {
+    /// Keeps an answer, unless it may be outdated by what has happened since it was asked for, or is too large. Says
+    /// whether it is there now.
+    pub(super) fn keep(&self, key: Key, found: Found, before: Marks, most: usize) -> bool {
         let size = found.reply.content.message().encoded_len() * COPIES
             + key.1.len()
             + found.request.len()
             + OVERHEAD;
         let mut state = self.lock();
-        let outdated = state.writing > 0 || state.writes != asked.writes;
-        if size > most || (!found.public && outdated) {
-            return;
+        let now = state.marks();
+        let written = state.writing > 0 || now.writes != before.writes;
+        if size > most || now.purges != before.purges || (!found.public && written) {
+            return false;
+        }
+        if let Some(known) = state.entries.get(&key) {
+            // Whoever joined a call gets the very answer that whoever began it has brought here already.
+            if Arc::ptr_eq(&known.content, &found.reply.content) {
+                return true;
+            }
+            if known.asked > found.reply.asked {
+                return false;
+            }
         }
         let entry = Entry {
             operation: found.operation,
@@ -160,8 +172,9 @@ impl Memory {
             content: found.reply.content.clone(),
             rule: found.reply.rule,
             public: found.public,
-            spoiled: state.spends != asked.spends,
-            asked,
+            spoiled: found.spoiled || now.spends != before.spends,
+            asked: found.reply.asked,
+            asked_unix_millis: found.asked_unix_millis,
             size,
             used: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
             next_refresh: Mutex::new(None),
@@ -173,32 +186,21 @@ impl Memory {
         state.size += size;
         state.entries.insert(key, Arc::new(entry));
         state.shrink(most);
+        true
     }
 
-    /// Forgets what a write may change, and the account's data for as long as it is under way.
+    /// Hides the account's data while a write is under way, and forgets at its end what it may have changed.
     pub(super) fn write(self: &Arc<Self>, spends: bool) -> Writing {
         self.lock().writing += 1;
-        self.written(spends);
-        Writing { memory: self.clone(), spends }
-    }
-
-    fn written(&self, spends: bool) {
-        let mut state = self.lock();
-        state.writes += 1;
-        state.forget(|entry| !entry.public);
-        if spends {
-            state.spends += 1;
-            // What is in stock may have changed. It may still be shown, but not as fresh.
-            for entry in state.entries.values_mut() {
-                *entry = Arc::new(entry.spoil());
-            }
-        }
+        Writing { memory: self.clone(), spends, was_one: true }
     }
 
     /// Forgets everything, or everything of one operation; says how much that was.
     pub(super) fn purge(&self, operation: Option<&str>) -> usize {
         self.revision.fetch_add(1, Ordering::Relaxed);
-        self.lock().forget(|entry| operation.is_none_or(|name| entry.operation.name == name))
+        let mut state = self.lock();
+        state.purges += 1;
+        state.forget(|entry| operation.is_none_or(|name| entry.operation.name == name))
     }
 
     /// Keeps no more than this.
@@ -228,9 +230,37 @@ pub(super) struct Found {
     pub(super) request: Vec<u8>,
     pub(super) public: bool,
     pub(super) reply: Reply,
+    pub(super) asked_unix_millis: i64,
+    /// Whether something has happened that may have changed it.
+    pub(super) spoiled: bool,
+}
+
+impl Found {
+    /// One that the provider has just been asked for.
+    pub(super) fn now(operation: &'static Operation, request: Vec<u8>, public: bool, reply: Reply) -> Self {
+        let since = i64::try_from(reply.asked.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let asked_unix_millis = ambient::unix_millis().saturating_sub(since);
+        Self { operation, request, public, reply, asked_unix_millis, spoiled: false }
+    }
 }
 
 impl State {
+    fn marks(&self) -> Marks {
+        Marks { writes: self.writes, spends: self.spends, purges: self.purges }
+    }
+
+    fn written(&mut self, spends: bool) {
+        self.writes += 1;
+        self.forget(|entry| !entry.public);
+        if spends {
+            self.spends += 1;
+            // What is in stock may have changed. It may still be shown, but not as fresh.
+            for entry in self.entries.values_mut() {
+                *entry = Arc::new(entry.spoil());
+            }
+        }
+    }
+
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.size = self.size.saturating_sub(entry.size);
@@ -263,11 +293,22 @@ impl State {
 pub(super) struct Writing {
     memory: Arc<Memory>,
     spends: bool,
+    was_one: bool,
+}
+
+impl Writing {
+    /// Ends it as one that was never sent, and so has changed nothing.
+    pub(super) fn was_none(mut self) {
+        self.was_one = false;
+    }
 }
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.memory.written(self.spends);
-        self.memory.lock().writing -= 1;
+        let mut state = self.memory.lock();
+        state.writing -= 1;
+        if self.was_one {
+            state.written(self.spends);
+        }
     }
 }

@@ -136,7 +136,7 @@ async fn an_old_answer_is_better_than_none() {
     taken(&cache, call(CATALOG)).await;
     advance(seconds(60 + 31)).await;
     provider.fail(down());
-    let instead = Taken::InsteadOfError("UPSTREAM_UNREACHABLE");
+    let instead = Taken::InsteadOfError("UPSTREAM_UNREACHABLE", false);
     assert_eq!(taken(&cache, call(CATALOG)).await, instead);
     // A refusal is an answer.
     provider.fail(Fault::new(Reason::InvalidArgument, "").sent(Sent::Answered));
@@ -159,7 +159,7 @@ async fn a_provider_that_hangs_is_waited_for_no_longer_than_there_is_patience() 
     advance(seconds(100)).await;
     let slow = Cache::new(cache.shelf.clone(), Provider::slow(seconds(3)));
     let begun = ambient::instant();
-    assert_eq!(taken(&slow, call(CATALOG)).await, Taken::InsteadOfError("UPSTREAM_TIMEOUT"));
+    assert_eq!(taken(&slow, call(CATALOG)).await, Taken::InsteadOfError("UPSTREAM_TIMEOUT", true));
     assert_eq!(begun.elapsed(), seconds(2));
     sleep(seconds(2)).await;
     assert_eq!(taken(&slow, call(CATALOG)).await, Taken::Hit, "and what came too late is kept");
@@ -246,6 +246,71 @@ async fn what_was_read_before_or_during_a_write_is_not_kept_after_it() {
     settle().await;
     taken(&cache, call(WALLET)).await;
     assert_eq!(taken(&cache, call(WALLET)).await, Taken::Hit);
+}
+
+/// How an answer of a read is told.
+async fn told(cache: &Cache<Provider>, call: Call) -> call::Memory {
+    cache.clone().oneshot(call).await.expect("a reply").memory.expect("of a read")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_kept_is_not_said_to_be() {
+    let slow = Provider::slow(seconds(2));
+    let cache = cache(&slow);
+    for operation in [CATALOG, WALLET] {
+        assert!(told(&cache, call(operation)).await.kept);
+        advance(seconds(1000)).await;
+    }
+    let write = Cache::new(cache.shelf.clone(), Provider::slow(seconds(1)));
+    let during = tokio::spawn({
+        let cache = cache.clone();
+        async move { told(&cache, call(WALLET)).await }
+    });
+    settle().await;
+    write.oneshot(of_effect(Effect::Converge)).await.expect("a reply");
+    assert!(!during.await.expect("no panic").kept, "a write came in between");
+    let purged = tokio::spawn({
+        let cache = cache.clone();
+        async move { told(&cache, call("CatalogService.ListEmailPlans")).await }
+    });
+    settle().await;
+    let _forgotten = cache.shelf.purge(None);
+    assert!(!purged.await.expect("no panic").kept, "it was asked for before the purge");
+    let secretly = Wishes { no_store: true, ..Wishes::default() };
+    assert!(!told(&cache, Call { wishes: secretly, ..call(CATALOG) }).await.kept);
+    assert_eq!(cache.shelf.size().0, 0);
+    slow.be_noisy();
+    assert!(!told(&cache, call(CATALOG)).await.kept);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_counts_from_when_the_provider_was_asked_and_the_latest_answer_stays() {
+    let cache = cache(&Provider::slow(seconds(20)));
+    let first = tokio::spawn(cache.clone().oneshot(call(CATALOG)));
+    sleep(seconds(19)).await;
+    // It begins later and ends earlier.
+    let quick = Cache::new(cache.shelf.clone(), Provider::slow(Duration::from_millis(500)));
+    assert_eq!(told(&quick, call(CATALOG)).await.age, Duration::from_millis(500));
+    let memory = first.await.expect("no panic").expect("a reply").memory.expect("of a read");
+    assert_eq!((memory.age, memory.kept), (seconds(20), false));
+    assert_eq!(told(&cache, call(CATALOG)).await.age, seconds(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_never_sent_forgets_nothing() {
+    let provider = Provider::fine();
+    let cache = cache(&provider);
+    for operation in [CATALOG, WALLET] {
+        taken(&cache, call(operation)).await;
+    }
+    for effect in [Effect::Converge, Effect::Once, Effect::Spend] {
+        provider.fail(Fault::new(Reason::QuotaExceeded, ""));
+        assert!(cache.clone().oneshot(of_effect(effect)).await.is_err());
+        provider.recover();
+        for operation in [CATALOG, WALLET] {
+            assert_eq!(taken(&cache, call(operation)).await, Taken::Hit, "{effect}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,7 +407,7 @@ async fn the_catalog_survives_a_restart_and_nothing_else_does() {
     after.shelf.restore(contract, &kept);
     let reply = after.clone().oneshot(call(CATALOG)).await.expect("from disk");
     let memory = reply.memory.expect("of a read");
-    assert_eq!(memory.taken, Taken::InsteadOfError("UPSTREAM_UNREACHABLE"));
+    assert_eq!(memory.taken, Taken::InsteadOfError("UPSTREAM_UNREACHABLE", false));
     assert!(memory.age >= seconds(86_400));
 }
 
@@ -358,7 +423,7 @@ proptest! {
             stale_while_revalidate: seconds(meanwhile),
             stale_if_error: seconds(on_error),
         };
-        let wishes = Wishes { no_cache: no_cache && !only_if_cached, max_age: max_age.map(seconds), only_if_cached };
+        let wishes = Wishes { no_cache: no_cache && !only_if_cached, max_age: max_age.map(seconds), only_if_cached, no_store: false };
         let decision = decide(Some((seconds(age), spoiled)), lifetime, wishes, seconds(least_age));
         let fresh = !spoiled && age < ttl;
         match decision {

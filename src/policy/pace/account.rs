@@ -11,13 +11,8 @@ use super::Options;
 use super::estimate::Estimate;
 use super::queue::{Lane, Queue, Turn};
 use crate::ambient;
-use crate::call::{Caller, Limit};
+use crate::call::{Caller, Deadline, Limit};
 use crate::policy::meter::Meter;
-
-/// The name of the limit: of what the account takes, or of the pause that the provider has asked for.
-fn name(pause: Duration) -> &'static str {
-    if pause.is_zero() { "account" } else { "upstream" }
-}
 
 /// Shared by everyone who calls for the account.
 pub(super) struct Account {
@@ -80,8 +75,8 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a turn that comes within `left`.
-    pub(super) fn enter(self: &Arc<Self>, lane: Lane, caller: &Caller, left: Duration) -> Entry {
+    /// Asks for a turn that comes in time.
+    pub(super) fn enter(self: &Arc<Self>, lane: Lane, caller: &Caller, deadline: &Deadline) -> Entry {
         let mut state = self.lock();
         state.grow();
         let now = ambient::instant();
@@ -96,12 +91,14 @@ impl Account {
         };
         let ahead = u32::try_from(state.queue.ahead(lane, caller)).unwrap_or(u32::MAX);
         let wait = pause.max(next) + state.meter.rate().every.saturating_mul(ahead);
-        let limit = state.meter.rate().limit(name(pause), 0, wait);
-        if wait > left {
+        let limit = state.limit(pause, wait);
+        if wait > deadline.left() {
             return Entry::Never(limit);
         }
         let places = state.places;
-        let Some(turn) = state.queue.join(lane, caller, places) else { return Entry::Never(limit) };
+        let Some(turn) = state.queue.join(lane, caller, deadline.clone(), places) else {
+            return Entry::Never(limit);
+        };
         if !state.served {
             state.served = true;
             let account = self.clone();
@@ -114,8 +111,7 @@ impl Account {
     pub(super) fn limit(&self) -> Limit {
         let state = self.lock();
         let pause = state.pause(ambient::instant());
-        let wait = pause.max(state.meter.rate().every);
-        state.meter.rate().limit(name(pause), 0, wait)
+        state.limit(pause, pause.max(state.meter.rate().every))
     }
 
     /// Gives turns until nobody waits.
@@ -165,10 +161,18 @@ impl Account {
         }
         if let Some(pause) = pause {
             let until = now + pause.min(state.longest_pause);
-            state.paused = Some(state.paused.map_or(until, |paused| paused.max(until)));
+            let until = state.paused.map_or(until, |paused| paused.max(until));
+            state.paused = Some(until);
+            // Better now than when it is too late.
+            state.queue.dismiss(until);
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Sends everyone away who waits.
+    pub(super) fn dismiss(&self) {
+        self.lock().queue = Queue::default();
     }
 
     /// Takes new settings over.
@@ -182,18 +186,19 @@ impl Account {
         self.changed.notify_one();
     }
 
-    /// What is worth remembering: the part of the ceiling, and how long the pause still lasts.
-    pub(super) fn learned(&self) -> (f64, Duration) {
+    /// What is worth remembering: the part of the ceiling, and until when the account is paused.
+    pub(super) fn learned(&self) -> (f64, Option<Instant>) {
         let state = self.lock();
-        (state.estimate.part(), state.pause(ambient::instant()))
+        (state.estimate.part(), state.paused)
     }
 
-    /// Goes on from what was learned before.
+    /// Goes on from what was learned before, and as if everything had been used just now: a restart is no rest.
     pub(super) fn recall(&self, part: f64, pause: Duration) {
         let mut state = self.lock();
         state.estimate.set_part(part);
         let rate = state.estimate.rate();
         state.meter.change(rate);
+        state.meter.use_up();
         if !pause.is_zero() {
             state.paused = Some(ambient::instant() + pause.min(state.longest_pause));
         }
@@ -213,14 +218,27 @@ impl Account {
 }
 
 impl State {
+    /// Brings everything up to the present.
     fn grow(&mut self) {
-        if self.estimate.grow(ambient::instant()) {
+        let now = ambient::instant();
+        if self.estimate.grow(now) {
             self.meter.change(self.estimate.rate());
+        }
+        // All that waited for the end of a pause does not go at once.
+        if self.paused.is_some_and(|until| until <= now) {
+            self.paused = None;
+            self.meter.use_up();
         }
     }
 
     /// What is left of a pause.
     fn pause(&self, now: Instant) -> Duration {
         self.paused.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// The limit that there is nothing left of: what the account takes, or, in a pause, whatever the provider counts.
+    fn limit(&self, pause: Duration, wait: Duration) -> Limit {
+        let own = self.meter.rate().limit("account", 0, wait);
+        if pause.is_zero() { own } else { Limit { name: "upstream", quota: 0, ..own } }
     }
 }

@@ -1,6 +1,7 @@
 //! What the account's limit seems to be: half of the ceiling at first, halved again whenever the provider asks to slow
 //! down, and a twentieth of the ceiling more in every quiet minute.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -32,10 +33,11 @@ impl Estimate {
         Self { ceiling, part: GENTLE, changed: now, cut: None }
     }
 
-    /// The rate to use now.
+    /// The rate to use now, and as much less at once.
     pub(super) fn rate(&self) -> Rate {
         let every = self.ceiling.every.mul_f64(1.0 / self.part);
-        Rate { every, burst: self.ceiling.burst }
+        let burst = (f64::from(self.ceiling.burst.get()) * self.part).ceil() as u32;
+        Rate { every, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) }
     }
 
     /// The part of the ceiling that is used, from 0 to 1.
@@ -79,8 +81,6 @@ impl Estimate {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
     use crate::ambient;
 

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::oneshot::{Receiver, Sender, channel};
+use tokio::time::Instant;
 
-use crate::call::Caller;
+use crate::call::{Caller, Deadline};
 use crate::contract::Effect;
 
 /// How urgent a call is. A lower lane never holds up a higher one.
@@ -31,8 +32,7 @@ impl Lane {
     }
 }
 
-/// What a waiting call is told: that it is its turn, or, when the sender is dropped, that somebody else was put in
-/// its place.
+/// What a waiting call is told: that it is its turn, or, when the sender is dropped, that it waits in vain.
 pub(super) type Turn = Receiver<()>;
 
 /// Everyone who waits.
@@ -41,10 +41,24 @@ pub(super) struct Queue {
     lanes: [Line; 3],
 }
 
+/// One who waits.
+struct Waiter {
+    /// What it has waited for, or, dropped, that it waits in vain.
+    turn: Sender<()>,
+    deadline: Deadline,
+}
+
+impl Waiter {
+    /// Whether nobody wants its turn any more.
+    fn is_gone(&self) -> bool {
+        self.turn.is_closed() || self.deadline.is_given_up()
+    }
+}
+
 /// One lane.
 #[derive(Default)]
 struct Line {
-    waiting: HashMap<Caller, VecDeque<Sender<()>>>,
+    waiting: HashMap<Caller, VecDeque<Waiter>>,
     /// Every caller that waits, once, in the order of their turns.
     turns: VecDeque<Caller>,
 }
@@ -79,19 +93,25 @@ impl Queue {
 
     /// Waits for a turn, if there are fewer than `most`. Past that, whoever has the most waiting in the least urgent
     /// lane gives up its last place to a caller with fewer.
-    pub(super) fn join(&mut self, lane: Lane, caller: &Caller, most: usize) -> Option<Turn> {
+    pub(super) fn join(
+        &mut self,
+        lane: Lane,
+        caller: &Caller,
+        deadline: Deadline,
+        most: usize,
+    ) -> Option<Turn> {
         let waiting: usize = Lane::ALL.into_iter().map(|lane| self.waiting(lane)).sum();
         if waiting >= most && !self.make_room(lane, caller) {
             return None;
         }
-        let (sender, turn) = channel();
+        let (sender, receiver) = channel();
         let line = self.line(lane);
         let own = line.waiting.entry(caller.clone()).or_default();
         if own.is_empty() {
             line.turns.push_back(caller.clone());
         }
-        own.push_back(sender);
-        Some(turn)
+        own.push_back(Waiter { turn: sender, deadline });
+        Some(receiver)
     }
 
     fn make_room(&mut self, lane: Lane, caller: &Caller) -> bool {
@@ -117,6 +137,16 @@ impl Queue {
         true
     }
 
+    /// Sends away whoever has no time left at this moment.
+    pub(super) fn dismiss(&mut self, moment: Instant) {
+        for line in &mut self.lanes {
+            for waiting in line.waiting.values_mut() {
+                waiting.retain(|waiter| waiter.deadline.end().is_none_or(|end| end >= moment));
+            }
+            line.forget();
+        }
+    }
+
     /// Whether anybody waits.
     pub(super) fn is_empty(&mut self) -> bool {
         Lane::ALL.into_iter().all(|lane| self.waiting(lane) == 0)
@@ -133,9 +163,9 @@ impl Line {
         while let Some(caller) = self.turns.pop_front() {
             let Some(waiting) = self.waiting.get_mut(&caller) else { continue };
             let mut given = false;
-            while let Some(sender) = waiting.pop_front() {
+            while let Some(waiter) = waiting.pop_front() {
                 // Who has gone away does not take its turn.
-                if sender.send(()).is_ok() {
+                if !waiter.is_gone() && waiter.turn.send(()).is_ok() {
                     given = true;
                     break;
                 }
@@ -155,7 +185,7 @@ impl Line {
     /// Forgets those who have gone away.
     fn forget(&mut self) {
         self.waiting.retain(|_, waiting| {
-            waiting.retain(|sender| !sender.is_closed());
+            waiting.retain(|waiter| !waiter.is_gone());
             !waiting.is_empty()
         });
         let waiting = &self.waiting;
@@ -165,9 +195,16 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::sync::oneshot::error::TryRecvError;
 
     use super::*;
+    use crate::ambient;
+
+    fn deadline() -> Deadline {
+        Deadline::new(ambient::instant(), Some(Duration::from_secs(60)))
+    }
 
     fn named(name: &str) -> Caller {
         Caller::Named(name.into())
@@ -190,12 +227,12 @@ mod tests {
         for (name, lane) in
             [("a", Lane::Poll), ("a", Lane::Read), ("a", Lane::Read), ("a", Lane::Read), ("b", Lane::Read)]
         {
-            turns.push((name, queue.join(lane, &named(name), 10).expect("room")));
+            turns.push((name, queue.join(lane, &named(name), deadline(), 10).expect("room")));
         }
         assert_eq!(queue.ahead(Lane::Read, &named("c")), 2, "one of each of the other two");
         assert_eq!(queue.ahead(Lane::Read, &named("b")), 3);
         assert_eq!(queue.ahead(Lane::Poll, &named("b")), 5);
-        turns.push(("w", queue.join(Lane::Write, &named("w"), 10).expect("room")));
+        turns.push(("w", queue.join(Lane::Write, &named("w"), deadline(), 10).expect("room")));
         let mut order = Vec::new();
         while queue.next() {
             order.extend(served(&mut turns));
@@ -207,17 +244,33 @@ mod tests {
     #[test]
     fn who_has_gone_away_takes_no_turn_and_no_place() {
         let mut queue = Queue::default();
-        let gone = queue.join(Lane::Read, &named("a"), 1);
+        let gone = queue.join(Lane::Read, &named("a"), deadline(), 1);
         drop(gone);
-        let turn = queue.join(Lane::Read, &named("b"), 1).expect("the place is free again");
+        let turn = queue.join(Lane::Read, &named("b"), deadline(), 1).expect("the place is free again");
         assert!(queue.next() && !turn.is_empty());
         assert!(!queue.next());
+        // Its task may still wait, for a caller that was answered long ago.
+        let given_up = deadline();
+        let _turn = queue.join(Lane::Read, &named("a"), given_up.clone(), 2);
+        assert!(given_up.give_up());
+        assert!(!queue.next() && queue.is_empty());
+    }
+
+    #[test]
+    fn who_has_no_time_for_a_pause_is_sent_away() {
+        let mut queue = Queue::default();
+        let mut short = queue.join(Lane::Write, &named("a"), deadline(), 9).expect("room");
+        let long = Deadline::new(ambient::instant(), Some(Duration::from_secs(600)));
+        let long = queue.join(Lane::Write, &named("a"), long, 9).expect("room");
+        queue.dismiss(ambient::instant() + Duration::from_secs(300));
+        assert_eq!(short.try_recv(), Err(TryRecvError::Closed));
+        assert!(queue.next() && !long.is_empty() && !queue.next());
     }
 
     #[test]
     fn a_full_queue_makes_room_for_the_more_urgent_and_for_who_has_less() {
         let mut queue = Queue::default();
-        let join = |queue: &mut Queue, lane, name, most| queue.join(lane, &named(name), most);
+        let join = |queue: &mut Queue, lane, name, most| queue.join(lane, &named(name), deadline(), most);
         let mut greedy: Vec<Turn> =
             (0..3).map(|_| join(&mut queue, Lane::Read, "greedy", 3).expect("room")).collect();
         assert!(join(&mut queue, Lane::Read, "greedy", 3).is_none(), "not for itself");

@@ -18,9 +18,11 @@ fn options() -> Options {
     Options { rate, queue: 64, longest_pause: Duration::from_secs(3600), polls }
 }
 
-fn at_full_rate() -> Handle {
+/// A pace that has grown to all that it may be, and is well rested.
+async fn at_full_rate() -> Handle {
     let handle = Handle::new(&options(), TaskTracker::new());
     handle.recall(1.0, Duration::ZERO);
+    sleep(options().rate.window()).await;
     handle
 }
 
@@ -49,7 +51,7 @@ fn assert_bounded(times: &[Instant], rate: Rate) {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_is_let_through_at_the_rate_and_uses_it_up() {
-    let (handle, provider) = (at_full_rate(), Provider::fine());
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
     let begun = ambient::instant();
     let mut calls = JoinSet::new();
     for _ in 0..20 * 60 {
@@ -71,7 +73,7 @@ async fn a_flood_is_let_through_at_the_rate_and_uses_it_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_purchase_never_waits_behind_reads_nor_a_read_behind_polls() {
-    let (handle, provider) = (at_full_rate(), Provider::fine());
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
     let mut calls = JoinSet::new();
     for operation in ["VpsService.GetVpsStatus", "WalletService.GetWallet"] {
         for _ in 0..10 {
@@ -97,7 +99,7 @@ async fn a_purchase_never_waits_behind_reads_nor_a_read_behind_polls() {
 async fn a_greedy_caller_costs_the_others_nothing() {
     let mut shares = Vec::new();
     for greedy in [1, 100] {
-        let (handle, provider) = (at_full_rate(), Provider::fine());
+        let (handle, provider) = (at_full_rate().await, Provider::fine());
         let mut calls = JoinSet::new();
         let mut served: BTreeMap<&str, usize> = BTreeMap::new();
         let begun = ambient::instant();
@@ -122,7 +124,7 @@ async fn a_greedy_caller_costs_the_others_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_have_a_turn_in_time_is_refused_at_once_and_told_which_limit_it_was() {
-    let (handle, provider) = (at_full_rate(), Provider::fine());
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
     let mut calls = JoinSet::new();
     for _ in 0..24 {
         calls.spawn(pace(&handle, &provider).oneshot(call("WalletService.GetWallet")));
@@ -147,7 +149,7 @@ async fn what_cannot_have_a_turn_in_time_is_refused_at_once_and_told_which_limit
 
 #[tokio::test(start_paused = true)]
 async fn the_provider_asks_to_slow_down() {
-    let (handle, provider) = (at_full_rate(), Provider::fine());
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
     let asks = |retry_after| Fault {
         retry_after,
         ..Fault::new(Reason::UpstreamRateLimited, "").sent(Sent::Answered)
@@ -183,7 +185,7 @@ async fn the_provider_asks_to_slow_down() {
 
 #[tokio::test(start_paused = true)]
 async fn a_purchase_in_doubt_tells_the_pace_what_it_was_told() {
-    let (handle, provider) = (at_full_rate(), Provider::fine());
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
     provider.fail(Fault {
         beneath: Some(Reason::UpstreamRateLimited),
         retry_after: Some(Duration::from_secs(7)),
@@ -195,21 +197,71 @@ async fn a_purchase_in_doubt_tells_the_pace_what_it_was_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_learned_is_known_after_a_restart_and_a_new_limit_brings_no_burst() {
+async fn whoever_has_no_time_for_a_pause_is_told_at_once_and_nobody_waits_for_the_dead() {
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
+    let mut calls = JoinSet::new();
+    for _ in 0..24 {
+        let call = with(Duration::from_secs(60), of_effect(Effect::Spend));
+        calls.spawn(pace(&handle, &provider).oneshot(call));
+    }
+    let given_up = with(Duration::from_secs(60), of_effect(Effect::Spend));
+    calls.spawn(pace(&handle, &provider).oneshot(given_up.clone()));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(handle.shown().waiting, [21, 0, 0]);
+    assert!(given_up.deadline.give_up());
+    assert_eq!(handle.shown().waiting, [20, 0, 0]);
+    let begun = ambient::instant();
+    handle.account.slow_down(begun, Some(Duration::from_secs(600)));
+    let mut refused = 0;
+    while let Some(answer) = calls.join_next().await {
+        let Err(fault) = answer.expect("no panic") else { continue };
+        let limit = fault.limit.expect("which limit").name;
+        refused += usize::from((fault.reason, limit) == (Reason::PaceExceeded, "upstream"));
+    }
+    assert_eq!((provider.seen(), refused, begun.elapsed()), (4, 21, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_its_time_and_then_takes_no_turn() {
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
+    let mut calls = JoinSet::new();
+    for _ in 0..10 {
+        calls.spawn(pace(&handle, &provider).oneshot(with(Duration::from_secs(1), by("a"))));
+    }
+    sleep(Duration::from_millis(1)).await;
+    // Six wait, for up to 600 ms; then the rate is a tenth.
+    let rate = Rate { every: Duration::from_secs(1), ..options().rate };
+    handle.change(&Options { rate, ..options() });
+    let mut late = 0;
+    while let Some(answer) = calls.join_next().await {
+        late += usize::from(answer.expect("no panic").is_err_and(|f| f.reason == Reason::DeadlineExceeded));
+    }
+    assert_eq!((late, provider.seen()), (6, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_learned_is_known_after_a_restart_which_is_no_rest() {
     let handle = Handle::new(&options(), TaskTracker::new());
     assert_eq!(handle.shown().part, 0.5, "gently at first");
+    let begun = ambient::instant();
     handle.recall(0.125, Duration::from_secs(9));
-    assert_eq!(handle.learned(), (0.125, Duration::from_secs(9)));
-    advance(Duration::from_secs(9)).await;
+    assert_eq!(handle.learned(), (0.125, Some(begun + Duration::from_secs(9))));
     let provider = Provider::fine();
-    for _ in 0..4 {
+    for turn in 0..4 {
         assert!(pace(&handle, &provider).oneshot(call("WalletService.GetWallet")).await.is_ok());
+        let expected = Duration::from_secs(9) + Duration::from_millis(800) * (turn + 1);
+        assert_eq!(begun.elapsed(), expected, "no burst at the end of a pause");
     }
     let begun = ambient::instant();
     let rate = Rate { every: Duration::from_millis(10), burst: NonZeroU32::new(50).expect("above zero") };
     handle.change(&Options { rate, ..options() });
     assert!(pace(&handle, &provider).oneshot(call("WalletService.GetWallet")).await.is_ok());
     assert_eq!(begun.elapsed(), Duration::from_millis(80), "an eighth of the new rate, and nothing at once");
+    let restarted = Handle::new(&options(), TaskTracker::new());
+    restarted.recall(1.0, Duration::ZERO);
+    let begun = ambient::instant();
+    assert!(pace(&restarted, &provider).oneshot(call("WalletService.GetWallet")).await.is_ok());
+    assert_eq!(begun.elapsed(), Duration::from_millis(100));
 }
 
 /// Long times, random loads, complaints and new limits: no window ever lets more through than the highest limits do.
@@ -240,7 +292,7 @@ mod simulated {
         fn no_window_lets_more_through(steps in steps()) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.expect("a runtime").block_on(async {
-                let (handle, provider) = (at_full_rate(), Provider::fine());
+                let (handle, provider) = (at_full_rate().await, Provider::fine());
                 let mut calls = JoinSet::new();
                 for step in steps {
                     match step {
