@@ -16,6 +16,13 @@ pub fn random() -> [u8; 16] {
     bytes
 }
 
+/// Thirty-two random bytes from the operating system, fit for keys; nothing if it has none to give.
+#[must_use]
+pub fn secret() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::getrandom(&mut bytes).ok().map(|()| bytes)
+}
+
 /// Sixteen bytes that this process gives only once, and no other process is likely to: a random beginning, and a count
 /// that is made to look like nothing. Cheap enough for every request; not for secrets.
 #[must_use]

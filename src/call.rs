@@ -16,7 +16,7 @@ use prost_reflect::DynamicMessage;
 use crate::contract::{Effect, Operation};
 
 pub use deadline::{Deadline, Departure};
-pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Taken};
+pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Standing, Taken};
 
 /// One call of an operation, read and found valid.
 #[derive(Clone, Debug)]
@@ -34,10 +34,36 @@ pub struct Call {
     pub face: Face,
     /// Who calls.
     pub caller: Caller,
+    /// The caller's idempotency key: what is asked again under it is carried out once.
+    pub key: Option<Key>,
+    /// Whether a purchase waits for it.
+    pub urgent: bool,
     /// The time it has.
     pub deadline: Deadline,
     /// How fresh its answer is to be.
     pub wishes: Wishes,
+}
+
+/// An idempotency key: 1 to 128 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The longest key, in characters.
+    pub const LONGEST: usize = 128;
+
+    /// Takes a caller's text, if it can be a key.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Who calls.
@@ -71,6 +97,24 @@ pub enum Face {
     Rest,
     /// gRPC, and gRPC-Web.
     Grpc,
+}
+
+impl Caller {
+    /// The caller whose records are kept under a name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        [Self::Anonymous, Self::Gizad].into_iter().find(|c| c.as_str() == name).unwrap_or(Self::Named(name.into()))
+    }
+
+    /// The name by which a caller's records are kept.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Gizad => "gizad",
+            Self::Named(name) => name,
+        }
+    }
 }
 
 impl Face {

@@ -5,6 +5,7 @@
 
 pub mod any;
 mod canonical;
+mod declared;
 mod effect;
 mod field;
 mod fold;
@@ -15,6 +16,7 @@ mod route;
 mod rules;
 pub mod strict;
 mod table;
+mod trace;
 
 use std::sync::OnceLock;
 
@@ -22,12 +24,13 @@ use prost_reflect::DescriptorPool;
 
 pub use canonical::canonical;
 pub use effect::Effect;
-pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message};
+pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message, Term};
 pub use fold::{fold, nearest};
 pub use load::Defect;
 pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
 pub use route::{Path, Verb};
 pub use rules::{Rules, Violation};
+pub use trace::{Change, Listing, Price, Trace};
 
 /// The descriptors that `build.rs` compiled, without comments.
 static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));

@@ -7,11 +7,13 @@ mod accept;
 mod body;
 mod columns;
 mod grpc;
+mod key;
 mod memory;
 mod origin;
 mod problem;
 mod rate;
 mod rest;
+mod standing;
 mod status;
 mod terms;
 
@@ -33,7 +35,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::ambient;
 use crate::call::{Call, Face, Reply, RequestId};
-use crate::contract::{Contract, Operation};
+use crate::contract::Contract;
 use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Limits};
@@ -164,18 +166,6 @@ impl Arrival {
         let new = || Self { id: RequestId::from_bytes(ambient::unique()), begun: ambient::instant() };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
     }
-}
-
-/// What an idempotency key asks for cannot be promised without a record of purchases, and a promise that is silently
-/// not kept buys twice.
-fn refuse_key(headers: &HeaderMap, operation: &Operation) -> Result<(), Fault> {
-    if operation.effect.is_read() || !headers.contains_key("idempotency-key") {
-        return Ok(());
-    }
-    Err(Fault::new(
-        Reason::KeyUnsupported,
-        "this build keeps no record of purchases yet and would not honour the Idempotency-Key",
-    ))
 }
 
 /// The name of a request: the caller's, if it can be repeated safely.

@@ -2,7 +2,9 @@
 //!
 //! Absent here: a status code of any wire. What HTTP and gRPC make of a reason is said once, in `edge`.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::call::Limit;
@@ -29,6 +31,10 @@ pub struct Fault {
     pub limit: Option<Limit>,
     /// What is known to have happened where the outcome is not.
     pub beneath: Option<Reason>,
+    /// The recorded operation that it is about.
+    pub operation: Option<Arc<str>>,
+    /// Whether this was known before the call.
+    pub replayed: bool,
 }
 
 /// How the provider's answer was judged.
@@ -40,6 +46,21 @@ pub struct Judged {
     pub status: Option<u16>,
     /// The provider's own words, if it had any.
     pub message: Option<ProviderMessage>,
+}
+
+impl Judged {
+    /// A rule by its name, as it was written down once. There are only so many.
+    #[must_use]
+    pub fn known(rule: &str) -> &'static str {
+        static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rule) = known.get(rule) {
+            return rule;
+        }
+        let rule: &'static str = rule.to_owned().leak();
+        known.insert(rule);
+        rule
+    }
 }
 
 impl Fault {
@@ -55,6 +76,8 @@ impl Fault {
             answer: None,
             limit: None,
             beneath: None,
+            operation: None,
+            replayed: false,
         }
     }
 
@@ -201,6 +224,12 @@ macro_rules! reasons {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
+            /// A reason by its constant.
+            #[must_use]
+            pub fn named(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+            }
+
             /// The constant used in errors, logs and documentation.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -235,8 +264,34 @@ reasons! {
     CrossSite = "CROSS_SITE",
     /// The message is compressed.
     CompressionUnsupported = "COMPRESSION_UNSUPPORTED",
-    /// The caller asks for a promise this build cannot keep.
-    KeyUnsupported = "IDEMPOTENCY_KEY_UNSUPPORTED",
+    /// A purchase is asked for without an idempotency key.
+    KeyRequired = "IDEMPOTENCY_KEY_REQUIRED",
+    /// The idempotency key belongs to another request.
+    KeyReused = "IDEMPOTENCY_KEY_REUSED",
+    /// The same is in doubt already, under another key.
+    TwinInDoubt = "TWIN_IN_DOUBT",
+    /// It costs more than the caller may spend.
+    BudgetExceeded = "BUDGET_EXCEEDED",
+    /// It costs more than the call allows.
+    PriceTooHigh = "PRICE_TOO_HIGH",
+    /// What it costs cannot be known, and the call or a budget depends on it.
+    PriceUnknown = "PRICE_UNKNOWN",
+    /// The record of purchases cannot be used.
+    LedgerUnavailable = "LEDGER_UNAVAILABLE",
+    /// There is no such operation, or it belongs to another caller.
+    OperationNotFound = "OPERATION_NOT_FOUND",
+    /// The operation is not in a state in which this can be done to it.
+    OperationState = "OPERATION_STATE",
+    /// The operation was given up before anything was sent.
+    OperationGivenUp = "OPERATION_GIVEN_UP",
+    /// The operation was in doubt, and was not carried out.
+    OperationAbsent = "OPERATION_ABSENT",
+    /// Whoever asked for an operation cannot consent to it.
+    SelfApproval = "SELF_APPROVAL",
+    /// The settings protect this server.
+    ServerProtected = "SERVER_PROTECTED",
+    /// The hostname that was given to confirm is not that of the server.
+    HostnameMismatch = "HOSTNAME_MISMATCH",
     /// The settings do not allow this action.
     ActionNotAllowed = "ACTION_NOT_ALLOWED",
     /// There is not enough in the wallet.

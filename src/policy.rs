@@ -7,12 +7,14 @@ pub mod breaker;
 pub mod cache;
 pub mod deadline;
 mod detach;
+mod guard;
 mod kept;
 mod log;
 mod meter;
 pub mod pace;
 #[cfg(test)]
 mod play;
+pub mod purchase;
 mod quota;
 pub mod retry;
 mod share;
@@ -50,6 +52,10 @@ pub struct Options {
     pub breaker: breaker::Options,
     /// What is answered from memory.
     pub cache: cache::Options,
+    /// What must not run twice.
+    pub purchase: purchase::Options,
+    /// Servers that are never stopped, rebooted or reinstalled, by number or by hostname.
+    pub protected: Vec<String>,
 }
 
 /// What a call ends with.
@@ -73,6 +79,7 @@ impl<S> Inner for S where
 pub fn stack<S>(
     options: &Options,
     traffic: &Traffic,
+    desk: &Arc<purchase::Desk>,
     tasks: &TaskTracker,
     upstream: S,
 ) -> Arc<dyn Fn(Call) -> Answering + Send + Sync>
@@ -88,6 +95,10 @@ where
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
+        // Before it is written down, because what is spared is not begun.
+        .layer_fn(|inner| guard::Guard::new(traffic.contract, traffic.spared.clone(), inner))
+        // Above all that asks the provider, because it does so itself, before a purchase and after one that is in doubt.
+        .layer_fn(|inner| purchase::Purchase::new(desk.clone(), inner))
         // Above the limits: what is answered from memory uses none of them up.
         .layer_fn(|inner| cache::Cache::new(traffic.shelf.clone(), inner))
         // Above all that costs something, so that it costs it once: five hundred callers use up the quota of one.

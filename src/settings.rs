@@ -6,6 +6,7 @@
 mod check;
 mod key;
 mod layers;
+mod purchase;
 mod show;
 mod traffic;
 
@@ -38,6 +39,10 @@ pub struct Settings {
     pub limits: edge::Limits,
     /// Where is kept what may be lost.
     pub state: State,
+    /// Where is kept what must not be lost.
+    pub ledger: Ledger,
+    /// The secret that the ledger was sealed with before, if it is to be sealed anew.
+    pub former_secret: Option<String>,
     /// How long running calls may take to finish.
     pub grace: Duration,
     /// The log.
@@ -57,6 +62,27 @@ pub enum State {
     Usual(PathBuf),
     /// In this folder, and nowhere else.
     In(PathBuf),
+}
+
+/// Where to keep what must not be lost.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Ledger {
+    /// Nowhere: nothing is bought.
+    Nowhere,
+    /// In a folder that is gone when the process is.
+    Fleeting,
+    /// In the usual place, if that can be used; otherwise nothing is bought.
+    Usual(PathBuf),
+    /// In this folder, and nowhere else.
+    In(PathBuf),
+    /// In a database, by its URL, which may hold a password.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
 }
 
 /// Where to listen.

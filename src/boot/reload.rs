@@ -4,23 +4,26 @@ use std::collections::BTreeSet;
 
 use tokio::signal::unix::Signal;
 
-use crate::policy::Traffic;
+use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Settings};
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 6] = ["deadline.", "quota.", "pace.", "retry.", "breaker.", "cache."];
+const LIVE: [&str; 9] =
+    ["deadline.", "quota.", "pace.", "retry.", "breaker.", "cache.", "purchase.", "budget.", "protected."];
 
 /// Takes new settings over on every SIGHUP, for ever.
 pub(super) async fn run(
     mut asked: Signal,
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
     traffic: &Traffic,
+    desk: &purchase::Desk,
     mut written: Vec<(String, String)>,
 ) {
     while asked.recv().await.is_some() {
         match load() {
             Ok(settings) => {
                 traffic.change(&settings.policy);
+                desk.change(&settings.policy.purchase);
                 // Also what is not written any more.
                 let added = settings.written.iter().filter(|setting| !written.contains(setting));
                 let gone = written.iter().filter(|setting| !settings.written.contains(setting));

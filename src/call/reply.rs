@@ -26,6 +26,19 @@ pub struct Reply {
     pub memory: Option<Memory>,
     /// The limit that the call was counted against.
     pub limit: Option<Limit>,
+    /// The operation that it belongs to, if it is recorded.
+    pub standing: Option<Box<Standing>>,
+}
+
+/// How a recorded operation stands whose answer this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The operation's identifier.
+    pub operation: Arc<str>,
+    /// Whether it has come to its end.
+    pub done: bool,
+    /// Whether the answer was known before this call.
+    pub replayed: bool,
 }
 
 impl Reply {
@@ -40,6 +53,7 @@ impl Reply {
             collapsed: false,
             memory: None,
             limit: None,
+            standing: None,
         }
     }
 }

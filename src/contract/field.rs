@@ -78,6 +78,8 @@ pub struct Field {
     pub bare_value: bool,
     /// What the judgement of the answer fills in.
     pub judged: Option<Judged>,
+    /// What it means to gizad itself. It is not sent then.
+    pub term: Option<Term>,
 }
 
 impl Field {
@@ -117,6 +119,35 @@ pub enum Kind {
     Amounts,
     /// Another message.
     Message(Arc<Message>),
+}
+
+/// What a field of a request can mean to gizad itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// The caller's idempotency key.
+    Key,
+    /// The most that a purchase may cost.
+    Most,
+    /// Whether a purchase is only to be checked.
+    ValidateOnly,
+    /// The hostname of the server that is meant.
+    Confirm,
+    /// What is asked of gizad's own record.
+    Local,
+}
+
+impl Term {
+    pub(super) fn of(number: i32) -> Result<Option<Self>, String> {
+        match number {
+            0 => Ok(None),
+            1 => Ok(Some(Self::Key)),
+            2 => Ok(Some(Self::Most)),
+            3 => Ok(Some(Self::ValidateOnly)),
+            4 => Ok(Some(Self::Confirm)),
+            5 => Ok(Some(Self::Local)),
+            other => Err(format!("`term` has no value {other}")),
+        }
+    }
 }
 
 /// What the judgement of an answer can fill in.

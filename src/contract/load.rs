@@ -6,14 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor,
+    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor,
     MethodDescriptor,
 };
 
+use super::declared::{answer, route, told, upstream};
 use super::options::{self, Extensions};
 use super::{
-    Action, Answer, Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation,
-    Path, Rules, Shape, Variant, Verb, fold,
+    Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation, Path, Rules,
+    Shape, Term, Verb, fold, trace,
 };
 
 /// Something that is wrong with the contract.
@@ -36,16 +37,27 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
     let pool = DescriptorPool::decode(encoded).map_err(|error| whole(error.to_string()))?;
     let extensions = Extensions::of(&pool).map_err(whole)?;
     let mut loader = Loader { extensions, defects: Vec::new() };
-    let mut operations = Vec::new();
+    let (mut operations, mut becomes) = (Vec::new(), HashMap::new());
     for service in pool.services() {
         for method in service.methods() {
             match loader.operation(&method) {
-                Ok(operation) => operations.push(operation),
+                Ok((operation, state)) => {
+                    becomes.extend(state.map(|state| (operation.name.clone(), state)));
+                    operations.push(operation);
+                }
                 Err(what) => loader.defect(method.full_name(), what),
             }
         }
     }
     loader.collisions(&operations);
+    let traced = operations.iter().map(|o| trace::resolve(o, becomes.get(&o.name), &operations));
+    for (operation, traced) in traced.collect::<Vec<_>>().into_iter().enumerate() {
+        let Some(operation) = operations.get_mut(operation) else { continue };
+        match traced {
+            Ok(trace) => operation.trace = trace,
+            Err(what) => loader.defect(&operation.name, what),
+        }
+    }
     if operations.is_empty() && loader.defects.is_empty() {
         loader.defect("descriptors", "there is no operation".to_owned());
     }
@@ -62,7 +74,10 @@ impl Loader {
         self.defects.push(Defect { at: at.to_owned(), what });
     }
 
-    fn operation(&mut self, method: &MethodDescriptor) -> Result<Operation, String> {
+    fn operation(
+        &mut self,
+        method: &MethodDescriptor,
+    ) -> Result<(Operation, Option<(String, String)>), String> {
         let options = method.options();
         let http = options::given(&options, &self.extensions.http).ok_or("it has no google.api.http")?;
         let action = options::given(&options, &self.extensions.action)
@@ -77,8 +92,12 @@ impl Loader {
         )?;
         let input = self.message(&method.input());
         let output = self.message(&method.output());
-        let upstream = upstream(&action, &input)?;
-        let answer = answer(&action, &output)?;
+        let local = options::flag(&action, "local");
+        let upstream = upstream(&action, &input, local)?;
+        let filled = |name| Some(options::text(&action, name)).filter(|text| !text.is_empty());
+        let (result, disrupts) = (filled("result"), filled("disrupts"));
+        let (trace, becomes) = trace::read(options::message(&action, "trace").as_ref());
+        let answer = answer(&action, told(&output, result.as_deref())?)?;
         let service = method.parent_service();
         let operation = Operation {
             name: format!("{}.{}", service.name(), method.name()),
@@ -92,9 +111,13 @@ impl Loader {
             answer,
             input,
             output,
+            result,
+            trace,
+            local,
+            disrupts,
         };
         self.check(method.full_name(), &operation);
-        Ok(operation)
+        Ok((operation, becomes))
     }
 
     /// What can only be said of a whole row.
@@ -122,11 +145,26 @@ impl Loader {
             let selects = operation.upstream.variants.iter().any(|variant| variant.field == field.name);
             let names = operation.upstream.name_from.as_deref() == Some(field.name.as_str());
             let whole = operation.body == Body::Field(field.name.clone());
+            if field.sent_as.is_some() && field.term.is_some() {
+                wrong.push(format!("the field {:?} is a term of gizad's own and is not sent", field.name));
+            }
             if field.sent_as.is_none()
+                && field.term.is_none()
                 && !(field.is_extra() || selects || names || whole || picked(&field.name))
             {
                 wrong.push(format!("the field {:?} reaches nobody: it has no `sent_as`", field.name));
             }
+        }
+        let terms: &[Term] = match operation.effect {
+            Effect::Spend => &[Term::Key, Term::Most, Term::ValidateOnly],
+            Effect::Once => &[Term::Key],
+            Effect::Public | Effect::Read | Effect::Secret | Effect::Converge => &[],
+        };
+        for term in terms.iter().filter(|term| operation.term(**term).is_none()) {
+            wrong.push(format!("it must not run twice, and its request has no field with the term {term:?}"));
+        }
+        if operation.disrupts.as_ref().is_some_and(|name| operation.input.field(name).is_none()) {
+            wrong.push("`disrupts` is no field of the request".to_owned());
         }
         for what in wrong {
             self.defect(at, what);
@@ -205,6 +243,7 @@ impl Loader {
             list_key: flag("list_key"),
             bare_value: flag("bare_value"),
             judged,
+            term: Term::of(spelled.as_ref().map_or(0, |o| options::number(o, "term")))?,
         })
     }
 
@@ -248,98 +287,5 @@ impl Loader {
             }
         });
         Enumeration { values: values.collect() }
-    }
-}
-
-fn route(http: &DynamicMessage) -> Result<(Verb, Path, Body), String> {
-    let verbs = [("get", Verb::Get), ("post", Verb::Post), ("patch", Verb::Patch)];
-    let mut found = verbs.into_iter().filter(|(name, _)| http.has_field_by_name(name));
-    let Some((name, verb)) = found.next() else {
-        return Err("its route is none of GET, POST, PATCH".to_owned());
-    };
-    if !options::messages(http, "additional_bindings").is_empty() {
-        return Err("an operation has one route".to_owned());
-    }
-    let path = Path::parse(&options::text(http, name))?;
-    let body = match options::text(http, "body").as_str() {
-        "" => Body::None,
-        "*" => Body::Whole,
-        field => Body::Field(field.to_owned()),
-    };
-    if verb == Verb::Get && body != Body::None {
-        return Err("a GET has no body".to_owned());
-    }
-    Ok((verb, path, body))
-}
-
-fn upstream(action: &DynamicMessage, input: &Message) -> Result<Action, String> {
-    let name = options::text(action, "name");
-    let name_from = Some(options::text(action, "name_from")).filter(|field| !field.is_empty());
-    match &name_from {
-        None if name.is_empty() => return Err("it names no action".to_owned()),
-        Some(_) if !name.is_empty() => return Err("`name` and `name_from` exclude each other".to_owned()),
-        Some(field) if !input.field(field).is_some_and(|field| matches!(field.kind, Kind::Text)) => {
-            return Err(format!("`name_from`: the request has no text field {field:?}"));
-        }
-        _ => {}
-    }
-    let pairs = options::messages(action, "constants");
-    let constants = pairs.iter().map(|pair| (options::text(pair, "name"), options::text(pair, "value")));
-    let variants = options::messages(action, "variants").into_iter().map(|variant| {
-        let field = options::text(&variant, "field");
-        let value = options::text(&variant, "value");
-        let number = state(input, &field, &value).ok_or(format!("no variant {value:?} of {field:?}"))?;
-        Ok(Variant { field, number, action: options::text(&variant, "action") })
-    });
-    Ok(Action {
-        name,
-        constants: constants.collect(),
-        variants: variants.collect::<Result<_, String>>()?,
-        name_from,
-    })
-}
-
-fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer, String> {
-    let answer = options::message(action, "answer").ok_or("it does not say what its answer looks like")?;
-    let shape = match options::number(&answer, "shape") {
-        1 => Shape::Done,
-        2 => Shape::Object,
-        3 => Shape::List,
-        4 => Shape::Item,
-        5 => Shape::Raw,
-        _ => return Err("its answer has no shape".to_owned()),
-    };
-    let minimum = options::texts(&answer, "minimum");
-    let proof = match options::texts(&answer, "proof") {
-        given if given.is_empty() => minimum.clone(),
-        given => given,
-    };
-    let bare_success = options::flag(&answer, "bare_success");
-    let list = output.fields.iter().find(|field| field.repeated);
-    let items = match (shape, list.map(|field| &field.kind)) {
-        (Shape::List, Some(Kind::Message(items))) => items,
-        (Shape::List, _) => return Err("its response has no list of messages".to_owned()),
-        (Shape::Done | Shape::Object | Shape::Item | Shape::Raw, _) => output,
-    };
-    if let Some(name) = minimum.iter().chain(&proof).find(|name| items.field(name).is_none()) {
-        return Err(format!("`minimum` or `proof` names {name:?}, which its response does not have"));
-    }
-    let implied = match options::message(&answer, "implied") {
-        None => None,
-        Some(implied) => {
-            let (field, value) = (options::text(&implied, "field"), options::text(&implied, "value"));
-            let number = state(output, &field, &value).ok_or(format!("no implied {value:?} of {field:?}"))?;
-            Some((field, number))
-        }
-    };
-    let wrappers = options::texts(&answer, "wrappers").iter().map(|name| fold(name)).collect();
-    Ok(Answer { shape, wrappers, minimum, bare_success, proof, implied })
-}
-
-/// The number of an enum field's value, by their names.
-fn state(message: &Message, field: &str, value: &str) -> Option<i32> {
-    match &message.field(field)?.kind {
-        Kind::Enum(states) => states.by_name(value).map(|value| value.number),
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! One row of the contract.
 
-use super::{Effect, Field, Message, Path, Verb};
+use super::{Effect, Field, Kind, Message, Path, Term, Trace, Verb};
 
 /// An operation: what it is called over gRPC and REST, what it does, and how it is sent.
 #[derive(Debug)]
@@ -27,6 +27,14 @@ pub struct Operation {
     pub input: Message,
     /// The response.
     pub output: Message,
+    /// The response's field that takes the provider's answer, where the response is gizad's own record.
+    pub result: Option<String>,
+    /// Where a purchase leaves traces.
+    pub trace: Trace,
+    /// Whether it is answered from gizad's own record.
+    pub local: bool,
+    /// The request's field that names a server which this interrupts or destroys.
+    pub disrupts: Option<String>,
 }
 
 impl Operation {
@@ -34,6 +42,22 @@ impl Operation {
     #[must_use]
     pub fn creates(&self) -> bool {
         self.name.rsplit('.').next().is_some_and(|method| method.starts_with("Create"))
+    }
+
+    /// What the provider's answer is read into: the response, or the part of it that is the provider's.
+    #[must_use]
+    pub fn told(&self) -> &Message {
+        let part = self.result.as_deref().and_then(|name| self.output.field(name));
+        match part.map(|field| &field.kind) {
+            Some(Kind::Message(part)) => part,
+            _ => &self.output,
+        }
+    }
+
+    /// The request's field that is this term of a call.
+    #[must_use]
+    pub fn term(&self, term: Term) -> Option<&Field> {
+        self.input.fields.iter().find(|field| field.term == Some(term))
     }
 
     /// The request's fields that the path does not carry.

@@ -92,12 +92,91 @@ pub fn columns(reason: Reason) -> Columns {
             "Compressed messages are not read",
             "Send the message uncompressed; none of this API is long.",
         ),
-        Reason::KeyUnsupported => (
-            StatusCode::NOT_IMPLEMENTED,
-            Code::Unimplemented,
-            "Idempotency keys are not supported yet",
-            "This build keeps no record of purchases, so it cannot promise what a key asks for. Call without \
-             one, once.",
+        Reason::KeyRequired => (
+            StatusCode::BAD_REQUEST,
+            Code::InvalidArgument,
+            "A purchase needs an idempotency key",
+            "Send an `Idempotency-Key` (REST) or `request_id` (gRPC) that is new for each purchase that is meant, such as a UUID, and \
+             the same one when calling again for the same purchase.",
+        ),
+        Reason::KeyReused => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::InvalidArgument,
+            "The idempotency key belongs to another request",
+            "Nothing was sent. Use a new key for a new request; the same key is for the very same one.",
+        ),
+        Reason::TwinInDoubt => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The same is in doubt already",
+            "Nothing was sent. Look at the operation named here: once it is known what became of it, call again or do not.",
+        ),
+        Reason::BudgetExceeded => (
+            StatusCode::PAYMENT_REQUIRED,
+            Code::FailedPrecondition,
+            "It is over the caller's budget",
+            "Nothing was sent. The limits are [budget] in the settings; what is in doubt counts as spent until it is resolved.",
+        ),
+        Reason::PriceTooHigh => (
+            StatusCode::PAYMENT_REQUIRED,
+            Code::FailedPrecondition,
+            "It costs more than the call allows",
+            "Nothing was sent. Allow more with `max_price_vnd`, or choose something else.",
+        ),
+        Reason::PriceUnknown => (
+            StatusCode::PAYMENT_REQUIRED,
+            Code::FailedPrecondition,
+            "What it costs cannot be known",
+            "Nothing was sent. Without `max_price_vnd` and without a budget it would be sent at whatever price.",
+        ),
+        Reason::LedgerUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::Unavailable,
+            "The record of purchases cannot be used",
+            "Nothing was sent: what cannot be written down first is not bought. Its operator looks at [ledger] in the settings and at \
+             the log.",
+        ),
+        Reason::OperationNotFound => (
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            "There is no such operation",
+            "Compare the identifier with `GET /operations`, which lists those of the caller.",
+        ),
+        Reason::OperationState => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The operation does not stand there",
+            "Read the operation first: what has ended does not change any more.",
+        ),
+        Reason::OperationGivenUp => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The operation was given up",
+            "Nothing was sent, and under this key nothing will be. Use a new key if it is wanted after all.",
+        ),
+        Reason::OperationAbsent => (
+            StatusCode::CONFLICT,
+            Code::FailedPrecondition,
+            "The operation was not carried out",
+            "It was in doubt, and it was found that nothing came of it. Use a new key to try again.",
+        ),
+        Reason::SelfApproval => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "Somebody else has to consent",
+            "Another caller, with the scope `admin`, approves it.",
+        ),
+        Reason::ServerProtected => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "The settings protect this server",
+            "Nothing was sent. Take it out of `vps` under [protected] in the settings, if it is really meant.",
+        ),
+        Reason::HostnameMismatch => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::FailedPrecondition,
+            "The hostname is not that of the server",
+            "Nothing was sent. Look at the server first, and give its present hostname in `confirm_hostname`.",
         ),
         Reason::ActionNotAllowed => (
             StatusCode::FORBIDDEN,

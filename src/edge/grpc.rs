@@ -21,7 +21,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, memory, rate, status};
+use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
 use crate::contract::{Contract, Operation, nearest};
 use crate::fault::{Fault, Reason};
@@ -139,7 +139,6 @@ async fn read_call<B>(
 where
     B: hyper::body::Body<Error: Into<BoxError>>,
 {
-    super::refuse_key(headers, operation)?;
     let Terms { deadline, wishes } = Terms::grpc(headers, arrival.begun)?;
     let body = body::whole(body, options, frame::PREFIX, deadline.left()).await?;
     let message = frame::only(&body, options)?;
@@ -150,8 +149,10 @@ where
     if !violations.is_empty() {
         return Err(Fault::violated(Reason::ValidationFailed, violations));
     }
+    let key = key::read(headers, operation, &request)?;
     let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
-    Ok(Call { operation, effect, request, id, face: Face::Grpc, caller, deadline, wishes })
+    let face = Face::Grpc;
+    Ok(Call { operation, effect, request, id, face, caller, key, urgent: false, deadline, wishes })
 }
 
 fn success(reply: &Reply) -> Response<Body> {
@@ -165,6 +166,9 @@ fn success(reply: &Reply) -> Response<Body> {
     memory::write(reply, headers);
     if let Some(limit) = &reply.limit {
         rate::write(limit, headers);
+    }
+    if let Some(of) = &reply.standing {
+        standing::write(&of.operation, of.replayed, headers);
     }
     response
 }

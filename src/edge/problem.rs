@@ -6,7 +6,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
 use super::columns::{code_name, columns};
-use super::rate;
+use super::{rate, standing};
 use crate::call::RequestId;
 use crate::fault::Fault;
 
@@ -23,6 +23,9 @@ pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
     members.insert("reason".into(), json!(reason));
     members.insert("sent".into(), json!(fault.sent.as_str()));
     members.insert("request_id".into(), json!(id.as_str()));
+    if let Some(operation) = &fault.operation {
+        members.insert("operation".into(), json!(standing::path(operation)));
+    }
     if !fault.violations.is_empty() {
         let violations = fault.violations.iter();
         let list = violations.map(|v| json!({"field": v.field, "description": v.description})).collect();
@@ -58,6 +61,9 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     }
     if let Some(limit) = &fault.limit {
         rate::write(limit, headers);
+    }
+    if let Some(operation) = &fault.operation {
+        standing::write(operation, fault.replayed, headers);
     }
     response
 }

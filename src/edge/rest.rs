@@ -24,7 +24,7 @@ use prost_reflect::DynamicMessage;
 use tower::ServiceExt as _;
 
 use super::terms::Terms;
-use super::{Answering, Arrival, Gate, Options, body, memory, problem, rate};
+use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -171,7 +171,6 @@ async fn read_call(
     body: Body,
     arrival: &Arrival,
 ) -> Result<Call, Fault> {
-    super::refuse_key(&parts.headers, operation)?;
     let terms = Terms::rest(&parts.headers, arrival.begun)?;
     let path = if operation.path.variables().is_empty() {
         None
@@ -183,7 +182,8 @@ async fn read_call(
     };
     let body = read_body(&parts.headers, body, options, terms.deadline.left()).await?;
     let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
-    Ok(call(operation, request, terms, arrival))
+    let key = key::read(&parts.headers, operation, &request)?;
+    Ok(Call { key, ..call(operation, request, terms, arrival) })
 }
 
 /// A call of what has nothing but its path and its query to read.
@@ -196,7 +196,8 @@ fn plain_call(operation: &'static Operation, parts: &Parts, arrival: &Arrival) -
 fn call(operation: &'static Operation, request: DynamicMessage, terms: Terms, arrival: &Arrival) -> Call {
     let Terms { deadline, wishes } = terms;
     let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
-    Call { operation, effect, request, id, face: Face::Rest, caller, deadline, wishes }
+    let face = Face::Rest;
+    Call { operation, effect, request, id, face, caller, key: None, urgent: false, deadline, wishes }
 }
 
 /// The whole body, if it is short, quick and JSON. An empty one needs no label.
@@ -233,9 +234,13 @@ fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     // As many as there usually are.
     response.headers_mut().reserve(8);
-    if operation.creates() {
-        *response.status_mut() = StatusCode::CREATED;
-    }
+    *response.status_mut() = match &reply.standing {
+        Some(standing) if !standing.done => StatusCode::ACCEPTED,
+        // What was only checked has made nothing.
+        None if operation.result.is_some() => StatusCode::OK,
+        _ if operation.creates() => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     describe(reply, headers);
@@ -255,6 +260,9 @@ fn describe(reply: &Reply, headers: &mut HeaderMap) {
     memory::write(reply, headers);
     if let Some(limit) = &reply.limit {
         rate::write(limit, headers);
+    }
+    if let Some(of) = &reply.standing {
+        standing::write(&of.operation, of.replayed, headers);
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::columns::columns;
-use super::rate;
+use super::{rate, standing};
 use crate::call::RequestId;
 use crate::fault::{Fault, Reason};
 
@@ -27,6 +27,7 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
             metadata.insert("upstream_message".to_owned(), message.as_str().to_owned());
         }
     }
+    metadata.extend(fault.operation.as_ref().map(|id| ("operation_id".to_owned(), id.to_string())));
     let mut details = ErrorDetails::with_error_info(fault.reason.as_str(), DOMAIN, metadata);
     details.set_request_info(id.as_str(), "");
     if !fault.violations.is_empty() {
@@ -50,11 +51,14 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
     } else if let Some(wait) = fault.try_again().map(milliseconds) {
         status.metadata_mut().insert("grpc-retry-pushback-ms", wait.into());
     }
+    let mut headers = status.metadata().clone().into_headers();
     if let Some(limit) = &fault.limit {
-        let mut headers = status.metadata().clone().into_headers();
         rate::write(limit, &mut headers);
-        *status.metadata_mut() = MetadataMap::from_headers(headers);
     }
+    if let Some(operation) = &fault.operation {
+        standing::write(operation, fault.replayed, &mut headers);
+    }
+    *status.metadata_mut() = MetadataMap::from_headers(headers);
     status
 }
 

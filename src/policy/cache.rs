@@ -126,7 +126,8 @@ impl Shelf {
             let age = ambient::unix_millis().saturating_sub(kept.asked_unix_ms);
             let age = Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX));
             let Some(asked) = ambient::instant().checked_sub(age) else { continue };
-            let reply = Reply { asked, ..Reply::new(message, FROM_DISK, false) };
+            let reply = Reply {
+        standing: None, asked, ..Reply::new(message, FROM_DISK, false) };
             let found = Found {
                 asked_unix_millis: kept.asked_unix_ms,
                 // What was bought between then and now, nobody knows.
@@ -170,7 +171,9 @@ impl<S: Inner> Cache<S> {
         let key: Key = (&call.operation.name, canonical(&call.request));
         let entry = self.shelf.memory.find(&key);
         let kept = entry.as_ref().map(|entry| (entry.age(), entry.is_spoiled()));
-        match (decide(kept, lifetime, call.wishes, options.least_age), entry) {
+        // Evidence is never taken from memory.
+        let least_age = if call.caller == Caller::Gizad { Duration::ZERO } else { options.least_age };
+        match (decide(kept, lifetime, call.wishes, least_age), entry) {
             (Decision::Serve, Some(entry)) => answered(&entry, Taken::Hit, lifetime),
             (Decision::ServeAndRefresh, Some(entry)) => {
                 if entry.is_to_refresh() {

@@ -76,6 +76,10 @@ impl Handle {
 
     fn lane(&self, call: &Call) -> Lane {
         let polls = self.polls.read().unwrap_or_else(PoisonError::into_inner);
+        if call.urgent {
+            // A purchase waits for it, and never behind polls or reads.
+            return Lane::Write;
+        }
         Lane::of(call.effect, call.caller == Caller::Gizad || polls.contains(&call.operation.name))
     }
 }

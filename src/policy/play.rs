@@ -33,6 +33,8 @@ fn of(operation: &'static Operation) -> Call {
         id: RequestId::from_bytes([7; 16]),
         face: Face::Rest,
         caller: Caller::Anonymous,
+        key: None,
+        urgent: false,
         deadline: Deadline::new(ambient::instant(), None),
         wishes: Wishes::default(),
     }

@@ -71,10 +71,10 @@ fn may_repeat(effect: Effect, sent: Sent, happened: Reason, attempt: u32) -> boo
     match (effect, sent) {
         (Effect::Public | Effect::Read | Effect::Secret | Effect::Converge, _) => passes(happened),
         // Only what is proven not to have left, and at most twice.
-        (Effect::Once | Effect::Spend, Sent::Never) => {
-            attempt <= 2 && happened == Reason::UpstreamUnreachable
-        }
-        (Effect::Once | Effect::Spend, Sent::Maybe | Sent::Answered) => false,
+        (Effect::Once, Sent::Never) => attempt <= 2 && happened == Reason::UpstreamUnreachable,
+        (Effect::Once, Sent::Maybe | Sent::Answered) => false,
+        // Every attempt of a purchase is written down before it, which is not done here.
+        (Effect::Spend, Sent::Never | Sent::Maybe | Sent::Answered) => false,
     }
 }
 
@@ -97,7 +97,20 @@ fn passes(reason: Reason) -> bool {
         | Reason::HostNotAllowed
         | Reason::CrossSite
         | Reason::CompressionUnsupported
-        | Reason::KeyUnsupported
+        | Reason::KeyRequired
+        | Reason::KeyReused
+        | Reason::TwinInDoubt
+        | Reason::BudgetExceeded
+        | Reason::PriceTooHigh
+        | Reason::PriceUnknown
+        | Reason::LedgerUnavailable
+        | Reason::OperationNotFound
+        | Reason::OperationState
+        | Reason::OperationGivenUp
+        | Reason::OperationAbsent
+        | Reason::SelfApproval
+        | Reason::ServerProtected
+        | Reason::HostnameMismatch
         | Reason::ActionNotAllowed
         | Reason::InsufficientBalance
         | Reason::NotFound
@@ -162,7 +175,10 @@ impl<S: Inner> Service<Call> for Retry<S> {
                     Ok(reply) => return Ok(reply),
                     Err(fault) => fault,
                 };
-                let Some(wait) = account.again(call.effect, &fault, attempt, call.deadline.left()) else {
+                // The same holds for whatever else is recorded.
+                let recorded = call.key.is_some() && !call.effect.is_repeatable();
+                let again = || account.again(call.effect, &fault, attempt, call.deadline.left());
+                let Some(wait) = (!recorded).then(again).flatten() else {
                     // "Nothing was sent" would not be true of the whole call.
                     return Err(sent.filter(|_| !was_sent).unwrap_or(fault));
                 };
@@ -215,7 +231,10 @@ mod tests {
                         let expected = if harmless {
                             TRANSIENT.contains(&reason)
                         } else {
-                            sent == Sent::Never && reason == Reason::UpstreamUnreachable && attempt < 3
+                            effect == Effect::Once
+                                && sent == Sent::Never
+                                && reason == Reason::UpstreamUnreachable
+                                && attempt < 3
                         };
                         let got = may_repeat(effect, sent, reason, attempt);
                         assert_eq!(got, expected, "{effect} {sent:?} {attempt} {reason:?}");
@@ -243,7 +262,8 @@ mod tests {
     async fn reads_are_repeated_and_money_only_when_nothing_was_sent() {
         assert_eq!(sends(Effect::Read, fault(Reason::UpstreamTimeout, Sent::Maybe)).await, 4);
         assert_eq!(sends(Effect::Read, fault(Reason::NotFound, Sent::Answered)).await, 1);
-        assert_eq!(sends(Effect::Spend, fault(Reason::UpstreamUnreachable, Sent::Never)).await, 3);
+        assert_eq!(sends(Effect::Once, fault(Reason::UpstreamUnreachable, Sent::Never)).await, 3);
+        assert_eq!(sends(Effect::Spend, fault(Reason::UpstreamUnreachable, Sent::Never)).await, 1);
         let doubted =
             Fault { beneath: Some(Reason::UpstreamTimeout), ..fault(Reason::OutcomeUnknown, Sent::Maybe) };
         assert_eq!(sends(Effect::Spend, doubted).await, 1);

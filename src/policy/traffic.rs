@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Kept, Options, breaker, cache, deadline, pace, quota, retry};
+use super::{Kept, Options, breaker, cache, deadline, guard, pace, quota, retry};
 use crate::ambient;
 use crate::contract::{Contract, Effect};
 
@@ -19,7 +19,8 @@ pub struct Traffic {
     pub(super) retry: Arc<retry::Account>,
     pub(super) breaker: Arc<breaker::Account>,
     pub(super) pace: pace::Handle,
-    contract: &'static Contract,
+    pub(super) spared: Arc<guard::Spared>,
+    pub(super) contract: &'static Contract,
 }
 
 /// That state as it is shown.
@@ -50,6 +51,7 @@ impl Traffic {
             retry: Arc::new(retry::Account::new(options.retry)),
             breaker: Arc::new(breaker::Account::new(options.breaker, question)),
             pace: pace::Handle::new(&options.pace, tasks),
+            spared: Arc::new(guard::Spared::new(&options.protected)),
             contract,
         }
     }
@@ -64,6 +66,7 @@ impl Traffic {
         self.retry.change(options.retry);
         self.breaker.change(options.breaker);
         self.pace.change(&options.pace);
+        self.spared.change(&options.protected);
     }
 
     /// How it stands.

@@ -49,6 +49,8 @@ pub(super) fn settings(
         credentials,
         policy: check.policy(),
         state: check.state(in_sandbox),
+        ledger: check.ledger(in_sandbox),
+        former_secret: check.former_secret(),
         edge,
         limits,
         grace,
@@ -135,6 +137,18 @@ impl Check<'_> {
         fit.unwrap_or_else(|| {
             self.wrong(path, &format!("a whole number from {least} to {most}"));
             0
+        })
+    }
+
+    pub(super) fn flag(&mut self, path: &str) -> bool {
+        let read = match self.given.entry(path).map(|entry| &entry.value) {
+            Some(Value::Boolean(flag)) => Some(*flag),
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        read.unwrap_or_else(|| {
+            self.wrong(path, "true or false");
+            false
         })
     }
 

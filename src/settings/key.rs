@@ -61,19 +61,27 @@ impl Check<'_> {
     }
 
     fn secret_in(&mut self, path: &str) -> String {
+        self.read_line("credentials.secret_file", path)
+    }
+
+    /// The secret that was used before, for a ledger that was sealed with it.
+    pub(super) fn former_secret(&mut self) -> Option<String> {
+        let path = self.text("credentials.former_secret_file");
+        (!path.is_empty()).then(|| self.read_line("credentials.former_secret_file", &path))
+    }
+
+    /// The one line of a file that holds a secret.
+    pub(super) fn read_line(&mut self, setting: &str, path: &str) -> String {
         #[expect(clippy::disallowed_methods, reason = "settings are the only reader of files")]
         let read = std::fs::read_to_string(path);
         match read {
             Ok(text) if !is_credential(text.trim()) => {
-                self.wrong(
-                    "credentials.secret_file",
-                    "a file that holds the secret, on one line, and nothing else",
-                );
+                self.wrong(setting, "a file that holds the secret, on one line, and nothing else");
                 String::new()
             }
             Ok(text) => text.trim().to_owned(),
             Err(error) => {
-                self.wrong("credentials.secret_file", &format!("a file that can be read: {error}"));
+                self.wrong(setting, &format!("a file that can be read: {error}"));
                 String::new()
             }
         }

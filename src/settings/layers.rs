@@ -9,9 +9,9 @@ use super::{DEFAULTS, Flags};
 use crate::contract::nearest;
 
 /// Sections whose keys are the operator's own.
-const FREE: [&str; 3] = ["actions", "cache.operations", "upstream.words"];
+const FREE: [&str; 4] = ["actions", "budget.callers", "cache.operations", "upstream.words"];
 /// Settings that are never shown.
-const SECRET: [&str; 2] = ["credentials.secret", "sandbox.secret"];
+const SECRET: [&str; 3] = ["credentials.secret", "ledger.url", "sandbox.secret"];
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

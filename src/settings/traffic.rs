@@ -33,6 +33,8 @@ impl Check<'_> {
                 rest: self.duration("breaker.rest"),
             },
             cache: self.cache(),
+            purchase: self.purchase(),
+            protected: self.names("protected.vps"),
         }
     }
 

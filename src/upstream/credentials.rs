@@ -55,6 +55,11 @@ impl Credentials {
         digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Lends the secret to what derives keys from it, and to nothing else.
+    pub fn derive<T>(&self, make: impl FnOnce(&[u8]) -> T) -> T {
+        make(self.secret.expose_secret().as_bytes())
+    }
+
     /// The body of a request: the parameters beside the action and the pair, in the guide's order.
     ///
     /// This is the last thing done before a request is sent.

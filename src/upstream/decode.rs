@@ -38,12 +38,12 @@ pub(super) fn decode(
         Shape::Item => item(operation, request, success)?,
         Shape::Raw => raw(operation, success, may_guess)?,
     };
-    judged(&operation.output, &mut message, success);
+    judged(operation.told(), &mut message, success);
     if let Some((name, number)) = &operation.answer.implied
         && !success.pending
-        && let Some(field) = operation.output.field(name)
+        && let Some(field) = operation.told().field(name)
         && !message.has_field(&field.descriptor)
-        && !is_mentioned(field, &operation.output, &message)
+        && !is_mentioned(field, operation.told(), &message)
     {
         message.set_field(&field.descriptor, Value::EnumNumber(*number));
     }
@@ -55,22 +55,22 @@ fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
     if !success.explicit {
         return Err(Unfit::Minimum("no_success_signal"));
     }
-    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let mut message = DynamicMessage::new(operation.told().descriptor.clone());
     let mut rest = content::envelope_apart(&success.tree);
     // A wrapper with nothing in it says nothing.
     rest.retain(|_, json| !json.is_null());
-    said(success, &operation.output, &mut rest);
-    keep(&operation.output, &mut message, &rest);
+    said(success, operation.told(), &mut rest);
+    keep(operation.told(), &mut message, &rest);
     Ok(message)
 }
 
 fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<DynamicMessage, Unfit> {
     let (mut message, mut kept) = gather(operation, &success.tree);
-    said(success, &operation.output, &mut kept);
+    said(success, operation.told(), &mut kept);
     let answer = &operation.answer;
-    let has = |names: &[String]| has_any(&operation.output, &message, names);
+    let has = |names: &[String]| has_any(operation.told(), &message, names);
     let found =
-        operation.output.fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
+        operation.told().fields.iter().any(|f| f.judged.is_none() && message.has_field(&f.descriptor));
     let nothing_else = !found && kept.values().all(|json| !json.is_object() && !json.is_array());
     // "Not yet" is an answer by itself, and so, for some, is "it worked".
     let enough = success.pending || (answer.bare_success && success.explicit && nothing_else);
@@ -78,7 +78,7 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
         return Err(Unfit::Minimum("minimum_shape"));
     }
     if success.explicit || has(&answer.proof) || (may_guess && found) {
-        keep(&operation.output, &mut message, &kept);
+        keep(operation.told(), &mut message, &kept);
         return Ok(message);
     }
     Err(Unfit::Minimum("no_success_signal"))
@@ -88,27 +88,27 @@ fn single(operation: &Operation, success: &Success, may_guess: bool) -> Result<D
 pub(super) fn is_evident(operation: &Operation, tree: &Json) -> bool {
     let (message, _) = gather(operation, tree);
     let names = operation.answer.minimum.iter().chain(&operation.answer.proof);
-    names.into_iter().any(|name| has_any(&operation.output, &message, std::slice::from_ref(name)))
+    names.into_iter().any(|name| has_any(operation.told(), &message, std::slice::from_ref(name)))
 }
 
 /// The fields of an answer about one thing, and what is left of it.
 fn gather(operation: &Operation, tree: &Json) -> (DynamicMessage, Map<String, Json>) {
-    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
+    let mut message = DynamicMessage::new(operation.told().descriptor.clone());
     let mut kept = Map::new();
     for layer in content::layers(tree, &operation.answer.wrappers) {
         let rest = match layer {
             Content::Object(via, members) => {
-                object::read(&operation.output, &mut message, members, via.as_deref())
+                object::read(operation.told(), &mut message, members, via.as_deref())
             }
             // Words and verdicts around the thing are not its own.
             Content::Around(members) => {
                 let (envelope, own): (Map<_, _>, Map<_, _>) =
                     members.into_iter().partition(|(name, _)| is_envelope(&fold(name)));
-                let mut rest = object::read(&operation.output, &mut message, own, None);
+                let mut rest = object::read(operation.told(), &mut message, own, None);
                 rest.extend(envelope);
                 rest
             }
-            Content::Bare(name, json) => object::read_bare(&operation.output, &mut message, name, json),
+            Content::Bare(name, json) => object::read_bare(operation.told(), &mut message, name, json),
         };
         content::keep_around(&mut kept, rest);
     }
@@ -124,7 +124,7 @@ fn said(success: &Success, plan: &Message, rest: &mut Map<String, Json>) {
 }
 
 fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfit> {
-    let output = &operation.output;
+    let output = operation.told();
     let repeated = output.fields.iter().find_map(|field| match (&field.kind, field.repeated) {
         (Kind::Message(plan), true) => Some((field, plan)),
         _ => None,
@@ -142,7 +142,7 @@ fn list(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfi
 }
 
 fn item(operation: &Operation, request: &DynamicMessage, success: &Success) -> Result<DynamicMessage, Unfit> {
-    let output = &operation.output;
+    let output = operation.told();
     let listed = content::list(&success.tree, &operation.answer.wrappers, output, success.explicit)
         .ok_or(Unfit::Minimum("no_list"))?;
     let items = items(output, listed.items, &operation.answer.minimum)?;
@@ -163,8 +163,8 @@ fn raw(operation: &Operation, success: &Success, may_guess: bool) -> Result<Dyna
     if !success.explicit && !may_guess {
         return Err(Unfit::Minimum("no_success_signal"));
     }
-    let mut message = DynamicMessage::new(operation.output.descriptor.clone());
-    let field = operation.output.fields.iter().find(|field| matches!(field.kind, Kind::Any));
+    let mut message = DynamicMessage::new(operation.told().descriptor.clone());
+    let field = operation.told().fields.iter().find(|field| matches!(field.kind, Kind::Any));
     if let Some(field) = field
         && let Some(descriptor) = field.descriptor.kind().as_message()
     {
@@ -223,7 +223,7 @@ fn judged(plan: &Message, message: &mut DynamicMessage, success: &Success) {
 /// An answer about one thing that does not repeat its identifier gets the one it was asked with.
 fn echo(operation: &Operation, request: &DynamicMessage, message: &mut DynamicMessage) {
     for name in operation.path.variables() {
-        let pair = (operation.input.field(name), operation.output.field(name));
+        let pair = (operation.input.field(name), operation.told().field(name));
         if let (Some(asked), Some(answered)) = pair
             && same_kind(asked, answered)
             && !message.has_field(&answered.descriptor)

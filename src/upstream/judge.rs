@@ -173,7 +173,7 @@ impl Judge<'_> {
         if !self.effect.is_read() {
             return false;
         }
-        let states = self.operation.output.fields.iter().filter_map(|field| match &field.kind {
+        let states = self.operation.told().fields.iter().filter_map(|field| match &field.kind {
             Kind::Enum(states) => Some(states.values.iter().filter(|state| state.pending)),
             _ => None,
         });

@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     /// One field of the request, given as text in the path or the query.
     fn text(&mut self, name: &str, text: &str, at: &str) {
         let Some(field) = self.operation.input.field(name) else { return };
-        match scalar(&field.kind, text) {
+        match scalar(&field.kind, &field.descriptor, text) {
             Ok(value) if field.repeated => {
                 if let Value::List(items) = self.message.get_field_mut(&field.descriptor) {
                     items.push(value);
@@ -190,10 +190,10 @@ fn one(
             built.ok_or_else(|| expected(kind))
         }
         (Kind::Bool, Json::Bool(flag)) => Ok(Value::Bool(*flag)),
-        (_, Json::String(text)) => scalar(kind, text),
+        (_, Json::String(text)) => scalar(kind, descriptor, text),
         (Kind::Int32 | Kind::Int64, Json::Number(number)) => {
             let digits = whole(&number.to_string()).map(|whole| whole.to_string());
-            scalar(kind, &digits.unwrap_or_default())
+            scalar(kind, descriptor, &digits.unwrap_or_default())
         }
         (Kind::Enum(states), Json::Number(number)) => {
             let known = number.as_i64().and_then(|n| i32::try_from(n).ok()).and_then(|n| states.by_number(n));
@@ -233,7 +233,7 @@ fn object(
 }
 
 /// A value from text, or what would have been one.
-fn scalar(kind: &Kind, text: &str) -> Result<Value, String> {
+fn scalar(kind: &Kind, descriptor: &FieldDescriptor, text: &str) -> Result<Value, String> {
     let value = match kind {
         Kind::Bool => match text {
             "true" | "1" => Some(Value::Bool(true)),
@@ -244,9 +244,19 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Int64 => text.parse().ok().map(Value::I64),
         Kind::Text => Some(Value::String(text.to_owned())),
         Kind::Enum(states) => states.by_name(text).map(|value| Value::EnumNumber(value.number)),
-        Kind::Timestamp | Kind::Struct | Kind::Any | Kind::Amounts | Kind::Message(_) => None,
+        Kind::Timestamp => time(descriptor, text),
+        Kind::Struct | Kind::Any | Kind::Amounts | Kind::Message(_) => None,
     };
     value.ok_or_else(|| expected(kind))
+}
+
+/// A moment (RFC 3339), as protobuf has it.
+fn time(descriptor: &FieldDescriptor, text: &str) -> Option<Value> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    let mut message = DynamicMessage::new(descriptor.kind().as_message()?.clone());
+    message.try_set_field_by_name("seconds", Value::I64(time.as_second())).ok()?;
+    message.try_set_field_by_name("nanos", Value::I32(time.subsec_nanosecond())).ok()?;
+    Some(Value::Message(message))
 }
 
 /// A whole number, however JSON writes it: `7`, `7.0`, `7e2`. Nothing is rounded.
@@ -269,7 +279,7 @@ fn expected(kind: &Kind) -> String {
         Kind::Int64 => "a whole number of 64 bits".to_owned(),
         Kind::Text => "a text".to_owned(),
         Kind::Enum(states) => Enumeration::listed(states),
-        Kind::Timestamp => "a time".to_owned(),
+        Kind::Timestamp => "a time such as 2026-11-24T00:00:00Z".to_owned(),
         Kind::Struct | Kind::Amounts | Kind::Message(_) => "an object".to_owned(),
         Kind::Any => "any JSON value".to_owned(),
     }

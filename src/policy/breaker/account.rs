@@ -234,7 +234,20 @@ pub(super) fn health(answer: &Answer) -> Health {
         | Reason::HostNotAllowed
         | Reason::CrossSite
         | Reason::CompressionUnsupported
-        | Reason::KeyUnsupported
+        | Reason::KeyRequired
+        | Reason::KeyReused
+        | Reason::TwinInDoubt
+        | Reason::BudgetExceeded
+        | Reason::PriceTooHigh
+        | Reason::PriceUnknown
+        | Reason::LedgerUnavailable
+        | Reason::OperationNotFound
+        | Reason::OperationState
+        | Reason::OperationGivenUp
+        | Reason::OperationAbsent
+        | Reason::SelfApproval
+        | Reason::ServerProtected
+        | Reason::HostnameMismatch
         | Reason::ActionNotAllowed
         | Reason::DeadlineExceeded
         | Reason::QuotaExceeded

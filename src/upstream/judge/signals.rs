@@ -256,7 +256,7 @@ fn is_state(operation: &Operation, name: &str, json: &Json) -> bool {
     let read = |field: &&crate::contract::Field| field.read_as.iter().any(|known| known == name);
     single
         && !json.is_boolean()
-        && operation.output.fields.iter().filter(read).any(|field| match &field.kind {
+        && operation.told().fields.iter().filter(read).any(|field| match &field.kind {
             Kind::Enum(states) => states.by_word(&word).is_some(),
             _ => false,
         })
@@ -264,7 +264,7 @@ fn is_state(operation: &Operation, name: &str, json: &Json) -> bool {
 
 /// Whether the operation reads this member as a text of its own, such as an order's code.
 fn is_read_as_text(operation: &Operation, name: &str) -> bool {
-    let texts = operation.output.fields.iter().filter(|field| matches!(field.kind, Kind::Text));
+    let texts = operation.told().fields.iter().filter(|field| matches!(field.kind, Kind::Text));
     texts.into_iter().any(|field| field.read_as.iter().any(|known| known == name))
 }
 

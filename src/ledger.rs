@@ -1,0 +1,13 @@
+//! What must still be known after `kill -9`: every call that must not run twice, from before its first byte leaves to
+//! its end.
+//!
+//! The ledger is a list of entries that only grows; each is the whole record of one operation after something has
+//! happened to it, and carries a MAC over itself and the MAC before it. Absent here: how a call is made.
+
+mod book;
+mod keys;
+mod store;
+
+pub use book::{Head, Ledger};
+pub use keys::Wrap;
+pub use store::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};

@@ -1,0 +1,266 @@
+//! The ledger of one account: records in a store, chained, and changed only by who knows what stood there before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use super::keys::Keys;
+use super::{Entry, Filter, Kept, Period, Row, Store, Trouble, Wrap};
+use crate::purchase::{Record, Spent, State, calendar};
+
+/// The note that holds the ledger's own key.
+const KEY: &str = "key";
+/// How often a write is begun anew because others were faster.
+const TRIES: usize = 1000;
+/// How many entries are read at once.
+const PAGE: u32 = 1000;
+
+/// The place of the latest entry, and its MAC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    seq: i64,
+    mac: [u8; 32],
+}
+
+/// The ledger of one account.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    keys: Arc<Keys>,
+}
+
+impl Ledger {
+    /// Opens it, or begins it if there is nothing yet.
+    ///
+    /// # Errors
+    /// When it was sealed with another secret, or the store has trouble.
+    pub async fn open(store: Arc<dyn Store>, wrap: &Wrap, former: Option<&Wrap>) -> Result<Self, Trouble> {
+        let keys = match store.note(KEY).await? {
+            Some(kept) => {
+                let (keys, anew) = Keys::open(&kept, wrap, former)?;
+                if let Some(anew) = anew {
+                    store.set_note(KEY, &anew, Some(&kept)).await?;
+                }
+                keys
+            }
+            None => {
+                let (keys, kept) = Keys::new(wrap)?;
+                match store.set_note(KEY, &kept, None).await {
+                    Ok(()) => keys,
+                    // Another one has begun it meanwhile.
+                    Err(Trouble::Taken) => {
+                        let kept = store.note(KEY).await?.unwrap_or_default();
+                        Keys::open(&kept, wrap, former)?.0
+                    }
+                    Err(trouble) => return Err(trouble),
+                }
+            }
+        };
+        Ok(Self { store, keys: Arc::new(keys) })
+    }
+
+    /// The store below it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where it stands. What is read after this and written with [`Self::append_at`] is read and written as one.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn head(&self) -> Result<Head, Trouble> {
+        let (seq, mac) = self.store.head().await?.unwrap_or((0, [0; 32]));
+        Ok(Head { seq, mac })
+    }
+
+    /// Writes a record down as the next entry, if nothing was written since.
+    ///
+    /// # Errors
+    /// [`Trouble::Taken`] if something was; otherwise the store's trouble.
+    pub async fn append_at(&self, head: Head, record: &Record) -> Result<(), Trouble> {
+        let (seq, at_ms) = (head.seq + 1, record.changed_ms);
+        let body = record.encode_to_vec();
+        let mac = self.keys.mac(&head.mac, seq, at_ms, &record.id, &body);
+        let entry = Entry { seq, at_ms, id: record.id.clone(), body, mac };
+        self.store.append(&entry, &row(record)).await
+    }
+
+    /// Writes down what a record has become.
+    ///
+    /// # Errors
+    /// [`Trouble::Taken`] if it has become something else meanwhile; otherwise the store's trouble.
+    pub async fn update(&self, before: &Record, record: &Record) -> Result<(), Trouble> {
+        for _ in 0..TRIES {
+            let head = self.head().await?;
+            let stands = self.by_id(&record.id).await?;
+            if stands.is_none_or(|stands| !same_place(&stands, before)) {
+                return Err(Trouble::Taken);
+            }
+            match self.append_at(head, record).await {
+                Err(Trouble::Taken) => {}
+                done => return done,
+            }
+        }
+        Err(Trouble::Taken)
+    }
+
+    /// A record by its identifier.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn by_id(&self, id: &str) -> Result<Option<Record>, Trouble> {
+        self.store.by_id(id).await?.map(|kept| record(&kept)).transpose()
+    }
+
+    /// A record by its caller's key.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn by_key(&self, caller: &str, key: &str) -> Result<Option<Record>, Trouble> {
+        self.store.by_key(caller, key).await?.map(|kept| record(&kept)).transpose()
+    }
+
+    /// The records that fit, the newest first.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Record>, Trouble> {
+        self.store.list(filter).await?.iter().map(record).collect()
+    }
+
+    /// The records that have not come to their end.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn open_ones(&self) -> Result<Vec<Record>, Trouble> {
+        self.list(&Filter { open: Some(true), ..Filter::default() }).await
+    }
+
+    /// The records that could explain the same evidence: all that are open, and those that changed since a moment.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn around(&self, since_ms: i64) -> Result<Vec<Record>, Trouble> {
+        let mut around = self.open_ones().await?;
+        let ended = Filter { open: Some(false), changed_from_ms: Some(since_ms), ..Filter::default() };
+        around.extend(self.list(&ended).await?);
+        Ok(around)
+    }
+
+    /// What a caller has spent or set aside in the day and the month of a moment.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn spent(&self, caller: &str, now_ms: i64) -> Result<Spent, Trouble> {
+        let (day, month) = calendar(now_ms);
+        Ok(Spent {
+            day_vnd: self.store.spent(caller, Period::Day(day)).await?,
+            month_vnd: self.store.spent(caller, Period::Month(month)).await?,
+        })
+    }
+
+    /// What an operation has been, from its beginning on.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn history(&self, id: &str) -> Result<Vec<Record>, Trouble> {
+        self.store.history(id).await?.iter().map(|entry| decoded(&entry.id, &entry.body)).collect()
+    }
+
+    /// Seals something for an operation.
+    #[must_use]
+    pub fn seal(&self, id: &str, open: &[u8]) -> Vec<u8> {
+        self.keys.seal(id, open)
+    }
+
+    /// Opens what was sealed for this operation.
+    #[must_use]
+    pub fn unseal(&self, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.keys.unseal(id, sealed)
+    }
+
+    /// A digest that only this ledger can make.
+    #[must_use]
+    pub fn print(&self, what: &[u8]) -> [u8; 32] {
+        self.keys.print(what)
+    }
+
+    /// Reads everything and compares: the chain of the entries, and what operations can be found by. Says how many
+    /// entries there are, and everything that is wrong.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn verify(&self) -> Result<(i64, Vec<String>), Trouble> {
+        let mut wrong = Vec::new();
+        let mut latest: HashMap<String, (i64, Row)> = HashMap::new();
+        let (mut seq, mut mac) = (0, [0; 32]);
+        loop {
+            let entries = self.store.entries(seq, PAGE).await?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                if entry.seq != seq + 1 {
+                    wrong.push(format!("entry {}: {} is missing before it", entry.seq, seq + 1));
+                }
+                let expected = self.keys.mac(&mac, entry.seq, entry.at_ms, &entry.id, &entry.body);
+                if expected != entry.mac {
+                    wrong.push(format!("entry {}: it was changed, or what was before it", entry.seq));
+                }
+                match decoded(&entry.id, &entry.body) {
+                    Ok(record) => drop(latest.insert(entry.id, (entry.seq, row(&record)))),
+                    Err(trouble) => wrong.push(format!("entry {}: {trouble}", entry.seq)),
+                }
+                (seq, mac) = (entry.seq, entry.mac);
+            }
+        }
+        if self.head().await? != (Head { seq, mac }) {
+            wrong.push(format!("the end: the latest entry is {seq}, and not the one that was written last"));
+        }
+        for kept in self.store.list(&Filter::default()).await? {
+            match latest.remove(&kept.row.id) {
+                Some((seq, row)) if seq == kept.seq && row == kept.row => {}
+                Some(_) => wrong.push(format!("{}: its row is not what its latest entry says", kept.row.id)),
+                None => wrong.push(format!("{}: there is a row and no entry", kept.row.id)),
+            }
+        }
+        wrong.extend(latest.into_keys().map(|id| format!("{id}: there are entries and no row")));
+        Ok((seq, wrong))
+    }
+}
+
+/// Whether two are the same point of an operation's life.
+fn same_place(a: &Record, b: &Record) -> bool {
+    (a.state, a.attempt, a.changed_ms) == (b.state, b.attempt, b.changed_ms) && a.decided_by == b.decided_by
+}
+
+fn record(kept: &Kept) -> Result<Record, Trouble> {
+    decoded(&kept.row.id, &kept.body)
+}
+
+fn decoded(id: &str, body: &[u8]) -> Result<Record, Trouble> {
+    Record::decode(body).map_err(|error| Trouble::Failed(format!("the record of {id} cannot be read: {error}")))
+}
+
+/// What a record can be found by.
+fn row(record: &Record) -> Row {
+    let state = record.state();
+    Row {
+        id: record.id.clone(),
+        caller: record.caller.clone(),
+        key: record.key.clone(),
+        operation: record.operation.clone(),
+        state: state.as_str().to_owned(),
+        open: !state.is_last(),
+        sending: state == State::Sending && record.spends,
+        owner: record.owner.clone(),
+        held_vnd: record.held_vnd,
+        posted_vnd: record.posted_vnd,
+        day: record.day,
+        month: record.month,
+        created_ms: record.created_ms,
+        changed_ms: record.changed_ms,
+    }
+}

@@ -1,0 +1,179 @@
+//! What all purchases of the account share: the ledger, the one turn, and who is at which key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
+
+use super::Below;
+use super::run::Told;
+use super::sight::Eyes;
+use super::{Options, run};
+use crate::ambient;
+use crate::call::Deadline;
+use crate::contract::Contract;
+use crate::fault::{Fault, Reason};
+use crate::ledger::{Ledger, Trouble};
+use crate::purchase::State;
+
+/// The desk.
+pub struct Desk {
+    pub(super) contract: &'static Contract,
+    ledger: Result<Ledger, String>,
+    options: RwLock<Arc<Options>>,
+    /// One purchase at a time.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    running: Mutex<HashMap<(String, String), Arc<Running>>>,
+    below: OnceLock<Below>,
+    pub(super) tasks: TaskTracker,
+    /// Wakes who looks at what is in doubt.
+    pub(super) doubt: Notify,
+    /// Counts what has been written down, for those who wait for an end.
+    written: watch::Sender<u64>,
+}
+
+/// A purchase under way in this process.
+pub(super) struct Running {
+    pub(super) id: String,
+    pub(super) fingerprint: Vec<u8>,
+    state: Mutex<Waiting>,
+    told: watch::Sender<Option<Told>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    deadlines: Vec<Deadline>,
+    committed: bool,
+}
+
+impl Running {
+    pub(super) fn new(id: String, fingerprint: Vec<u8>) -> Self {
+        Self { id, fingerprint, state: Mutex::default(), told: watch::Sender::new(None) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody waits for it, who is not told any more that nothing was sent once it is committed.
+    pub(super) fn join(&self, deadline: &Deadline) {
+        let mut state = self.lock();
+        if state.committed {
+            let _departed = deadline.depart();
+        }
+        state.deadlines.push(deadline.clone());
+    }
+
+    /// The moment from which on it may be sent: unless everyone who waited has been told that it never will be.
+    pub(super) fn commit(&self) -> bool {
+        let mut state = self.lock();
+        let departed = state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
+        state.committed = departed > 0 || state.deadlines.is_empty();
+        state.committed
+    }
+
+    pub(super) fn is_committed(&self) -> bool {
+        self.lock().committed
+    }
+
+    pub(super) fn tell(&self, told: Told) {
+        self.told.send_replace(Some(told));
+    }
+
+    /// Waits for its end.
+    pub(super) async fn told(&self) -> Option<Told> {
+        let mut told = self.told.subscribe();
+        let ended = told.wait_for(Option::is_some).await.ok()?;
+        ended.clone()
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+impl Desk {
+    /// A desk with a ledger, or with the reason why there is none.
+    #[must_use]
+    pub fn new(
+        contract: &'static Contract,
+        options: &Options,
+        ledger: Result<Ledger, String>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            contract,
+            ledger,
+            options: RwLock::new(Arc::new(options.clone())),
+            turn: tokio::sync::Mutex::new(()),
+            running: Mutex::default(),
+            below: OnceLock::new(),
+            tasks,
+            doubt: Notify::new(),
+            written: watch::Sender::new(0),
+        }
+    }
+
+    /// Takes new settings over, for the next call.
+    pub fn change(&self, options: &Options) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+    }
+
+    pub(super) fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn ledger(&self) -> Result<&Ledger, Fault> {
+        self.ledger.as_ref().map_err(|why| Fault::new(Reason::LedgerUnavailable, why.clone()))
+    }
+
+    pub(super) fn stand_on(&self, below: Below) {
+        let _first = self.below.set(below);
+    }
+
+    pub(super) fn below(&self) -> Below {
+        let nothing: Below = Arc::new(|_| {
+            Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) })
+        });
+        self.below.get().cloned().unwrap_or(nothing)
+    }
+
+    pub(super) fn eyes(&self, urgent: bool) -> Eyes {
+        Eyes { contract: self.contract, below: self.below(), urgent }
+    }
+
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<(String, String), Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that something was written down.
+    pub(super) fn announce(&self) {
+        self.written.send_modify(|count| *count = count.wrapping_add(1));
+        self.doubt.notify_one();
+    }
+
+    pub(super) fn announcements(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// Declares in doubt what a writer was sending that is gone. Says how many operations are in doubt now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub async fn recover(&self) -> Result<usize, Trouble> {
+        let Ok(ledger) = &self.ledger else { return Ok(0) };
+        let mut doubtful = 0;
+        for record in ledger.open_ones().await? {
+            if record.state() == State::Sending && !ledger.store().is_alive(&record.owner).await? {
+                run::crashed(ledger, &record, ambient::unix_millis()).await?;
+                doubtful += 1;
+            } else if record.state().is_doubtful() {
+                doubtful += 1;
+            }
+        }
+        Ok(doubtful)
+    }
+}

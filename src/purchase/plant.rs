@@ -1,0 +1,75 @@
+//! Mistakes of design that tests plant one at a time, to see that the simulation finds each of them.
+
+use std::cell::Cell;
+
+macro_rules! bugs {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// The mistakes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Bug {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Bug {
+            /// All of them.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+bugs! {
+    /// The request leaves before the record is on the disk.
+    SendBeforeWrite,
+    /// A success is told before it is on the disk.
+    TellBeforeWrite,
+    /// An unknown outcome is taken for a failure.
+    DoubtIsFailure,
+    /// An unknown outcome is taken for "nothing was sent", and sent again (a retry on hyper's IncompleteMessage).
+    DoubtIsUnsent,
+    /// A crash while sending is taken for a failure.
+    CrashIsFailure,
+    /// A record that is being sent lets a second call in after a while.
+    LockExpires,
+    /// A key is forgotten once its operation has ended.
+    KeyForgotten,
+    /// The same key with another request gets the answer of the first.
+    BodyNotInFingerprint,
+    /// What was set aside is let go while the outcome is unknown.
+    HoldReleasedInDoubt,
+    /// A new key for what is in doubt is let through.
+    NoTwinGuard,
+    /// A refusal is believed without looking whether anything moved.
+    RefusalUnconfirmed,
+    /// One piece of evidence is taken for a proof.
+    OnePieceIsEnough,
+    /// An absence is stated before the quiet time is over.
+    AbsentTooEarly,
+    /// Evidence that another operation could explain is claimed.
+    NobodyElse,
+    /// The budget of the day does not count what was spent before.
+    DayNotCounted,
+    /// A failed write is tried again as if nothing had happened, and the request sent whatever comes of it.
+    FailedWriteIgnored,
+    /// Two purchases of one account run at once.
+    NoTurn,
+    /// The writer that is at a record is not looked at: whoever starts declares the others dead and sends again.
+    StealSending,
+    /// A caller is given the operation of another who used the same key.
+    KeyWithoutCaller,
+    /// What was found to be in doubt at the start is left alone.
+    NoReconciliation,
+}
+
+thread_local! {
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+}
+
+/// Plants a mistake in this thread, or takes it out.
+pub(crate) fn set(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this is the one that is planted here.
+pub(crate) fn is(bug: &Bug) -> bool {
+    PLANTED.get() == Some(*bug)
+}
