@@ -1,0 +1,17 @@
+//! What must still be known after `kill -9`: every call that must not run twice, from before its first byte leaves to
+//! its end.
+//!
+//! The ledger is a list of entries that only grows; each is the whole record of one operation after something has
+//! happened to it, and carries a MAC over itself and the MAC before it. Absent here: how a call is made.
+
+mod cells;
+mod name;
+mod postgres;
+mod schema;
+mod sqlite;
+mod statement;
+mod store;
+
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+pub use store::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};
