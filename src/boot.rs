@@ -2,12 +2,14 @@
 
 mod admin;
 mod keep;
+mod ledger;
 mod reload;
 
 use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -84,10 +86,22 @@ pub async fn serve(
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
+    let opened = ledger::open(&settings, &[&url, &account]).await?;
+    let desk = policy::purchase::Desk::new(
+        contract,
+        &settings.policy.purchase,
+        opened.ledger.clone(),
+        tasks.clone(),
+    );
+    let desk = Arc::new(desk);
+    let doubtful = desk.recover().await.map_err(|trouble| Failure::Build(trouble.to_string()))?;
+    if doubtful > 0 {
+        tracing::warn!(doubtful, "purchases are in doubt; gizad finds out what became of them");
+    }
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &traffic, &tasks, upstream);
+    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 
@@ -146,7 +160,8 @@ pub async fn serve(
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
-        () = reload::run(hangup, load, &traffic, settings.written) => {}
+        () = desk.clone().reconcile() => {}
+        () = reload::run(hangup, load, &traffic, &desk, settings.written) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");

@@ -34,6 +34,7 @@
 //! | [`edge`] | bytes ⇄ calls, for REST and gRPC | a policy, a provider, a decision |
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
+//! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |

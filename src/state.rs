@@ -28,11 +28,22 @@ impl Folder {
     /// # Errors
     /// When the folder cannot be made.
     pub fn of_account(below: &Path, account: &[&str]) -> io::Result<Self> {
-        let named = digest(&SHA256, account.join("\n").as_bytes());
-        let name: String = named.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let path = below.join(name);
+        let path = below.join(Self::name_of(account));
         DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
         Ok(Self { path })
+    }
+
+    /// The name of an account's folder.
+    #[must_use]
+    pub fn name_of(account: &[&str]) -> String {
+        let named = digest(&SHA256, account.join("\n").as_bytes());
+        named.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where it is, for what is kept in another way.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What was saved under a name; nothing if nothing was, or if it is damaged.

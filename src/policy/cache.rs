@@ -126,8 +126,7 @@ impl Shelf {
             let age = ambient::unix_millis().saturating_sub(kept.asked_unix_ms);
             let age = Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX));
             let Some(asked) = ambient::instant().checked_sub(age) else { continue };
-            let reply = Reply {
-        standing: None, asked, ..Reply::new(message, FROM_DISK, false) };
+            let reply = Reply { asked, ..Reply::new(message, FROM_DISK, false) };
             let found = Found {
                 asked_unix_millis: kept.asked_unix_ms,
                 // What was bought between then and now, nobody knows.
@@ -307,6 +306,7 @@ fn answered(entry: &Entry, taken: Taken, lifetime: Lifetime) -> Answering {
         collapsed: false,
         memory: Some(call::Memory { taken, age, lifetime, public: entry.public, kept: true }),
         limit: None,
+        standing: None,
     };
     Box::pin(ready(Ok(reply)))
 }

@@ -17,6 +17,7 @@ mod cache;
 mod codec;
 mod edge;
 mod grpc;
+mod ledger;
 mod operations;
 mod provider;
 mod rig;

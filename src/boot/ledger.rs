@@ -1,0 +1,79 @@
+//! Opens the ledger where the settings want it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Failure;
+use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
+use crate::settings::{self, Settings};
+use crate::state::Folder;
+
+/// The name of its folder, below that of the account.
+const NAME: &str = "ledger";
+
+/// A ledger, or the reason why there is none; and what is to be removed when gizad ends.
+pub(super) struct Opened {
+    pub(super) ledger: Result<Ledger, String>,
+    fleeting: Option<PathBuf>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.fleeting {
+            let _gone = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Opens it. One that was asked for by name must be usable; without the usual one gizad runs and buys nothing.
+pub(super) async fn open(settings: &Settings, account: &[&str]) -> Result<Opened, Failure> {
+    let mut fleeting = None;
+    let ledger = match &settings.ledger {
+        settings::Ledger::Nowhere => Err("there is no place to write purchases down; set ledger.dir".to_owned()),
+        settings::Ledger::Fleeting => {
+            let below = std::env::temp_dir().join(format!("gizad-sandbox-{}", std::process::id()));
+            fleeting = Some(below.clone());
+            Ok(in_folder(settings, &below, account).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+        }
+        settings::Ledger::Usual(below) => in_folder(settings, below, account).await.map_err(|trouble| {
+            tracing::error!(%trouble, folder = %below.display(), "purchases cannot be written down; none is made");
+            trouble.to_string()
+        }),
+        settings::Ledger::In(below) => {
+            Ok(in_folder(settings, below, account).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+        }
+        settings::Ledger::Postgres(url) => {
+            let store = connected(url, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
+            Ok(sealed(settings, store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
+        }
+    };
+    Ok(Opened { ledger, fleeting })
+}
+
+async fn connected(url: &str, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
+    Ok(Arc::new(Postgres::connect(url, &Folder::name_of(account)).await?))
+}
+
+async fn in_folder(settings: &Settings, below: &Path, account: &[&str]) -> Result<Ledger, Trouble> {
+    let folder = place(below, account)?;
+    let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
+    let store = store.map_err(|error| Trouble::Failed(error.to_string()))??;
+    sealed(settings, Arc::new(store)).await
+}
+
+fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {
+    let folder = Folder::of_account(below, account).map_err(|error| Trouble::Unfit(error.to_string()))?;
+    Ok(folder.path().join(NAME))
+}
+
+async fn sealed(settings: &Settings, store: Arc<dyn Store>) -> Result<Ledger, Trouble> {
+    let unfit = || Trouble::Unfit("no key can be made of the secret".to_owned());
+    let wrap = settings.credentials.derive(Wrap::from_secret).ok_or_else(unfit)?;
+    let former = settings.former_secret.as_ref().map(|secret| Wrap::from_secret(secret.as_bytes()));
+    let former = former.map(|former| former.ok_or_else(unfit)).transpose()?;
+    Ledger::open(store, &wrap, former.as_ref()).await
+}
+
+fn wrong(setting: &str, trouble: &Trouble) -> Failure {
+    Failure::Build(format!("{setting}: {trouble}"))
+}

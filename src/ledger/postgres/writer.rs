@@ -1,0 +1,108 @@
+//! The one session that writes. It holds the lock of the writer's name, and so the name is alive exactly as long as
+//! anything can still be written in it: the server lets go of the lock after the session's last transaction, never
+//! before. Absent here: writing over any other session, and going on under a name that was lost.
+
+use std::sync::{PoisonError, RwLock};
+
+use tokio::sync::Mutex;
+
+use super::link::{self, Link, Server};
+use super::lock;
+use crate::ledger::cells::{self, Cells};
+use crate::ledger::name;
+use crate::ledger::statement::{self, Statement, Writing};
+use crate::ledger::store::{Entry, Row, Trouble};
+
+pub(super) struct Writer {
+    account: String,
+    session: Mutex<Option<Link>>,
+    /// All names that it ever had; the last is that of the session. Each lives as long as the process, for it may be
+    /// known to others; there is one more with each lost connection.
+    names: RwLock<Vec<&'static str>>,
+}
+
+impl Writer {
+    pub(super) async fn open(server: &Server, account: &str) -> Result<Self, Trouble> {
+        let names = RwLock::new(Vec::new());
+        let writer = Self { account: account.into(), session: Mutex::new(None), names };
+        *writer.session.lock().await = Some(writer.begin(server).await?);
+        Ok(writer)
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).last().copied().unwrap_or_default()
+    }
+
+    /// Whether it had this name before a connection was lost.
+    fn was(&self, name: &str) -> bool {
+        name != self.name() && self.names.read().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    }
+
+    /// A new session under a new name: the old one may have been found dead by then.
+    async fn begin(&self, server: &Server) -> Result<Link, Trouble> {
+        let name: &'static str = name::new()?.leak();
+        let link = server.link().await?;
+        if !lock::take(&link, lock::of_writer(name)).await? {
+            return Err(Trouble::Failed("the name of this writer is another's".into()));
+        }
+        self.names.write().unwrap_or_else(PoisonError::into_inner).push(name);
+        Ok(link)
+    }
+
+    pub(super) async fn append(&self, server: &Server, entry: &Entry, row: &Row) -> Result<(), Trouble> {
+        let mut session = self.session.lock().await;
+        let link = self.current(server, &mut session).await?;
+        if row.sending && self.was(&row.owner) {
+            return Err(Trouble::Failed(format!(
+                "the connection to the ledger was lost, and with it the name {} that this was to be sent under; \
+                 nothing was written",
+                row.owner
+            )));
+        }
+        let writing = Writing::new(&self.account, entry, row);
+        link::in_time(link, async |link| self.transact(link, entry.seq, &writing).await).await
+    }
+
+    /// Changes one row of what is kept beside the entries.
+    pub(super) async fn change(&self, server: &Server, statement: &Statement) -> Result<(), Trouble> {
+        let mut session = self.session.lock().await;
+        match self.current(server, &mut session).await?.change(statement).await? {
+            0 => Err(Trouble::Taken),
+            _ => Ok(()),
+        }
+    }
+
+    async fn current<'a>(
+        &self,
+        server: &Server,
+        session: &'a mut Option<Link>,
+    ) -> Result<&'a mut Link, Trouble> {
+        match session.take().filter(Link::is_open) {
+            Some(link) => Ok(session.insert(link)),
+            None => Ok(session.insert(self.begin(server).await?)),
+        }
+    }
+
+    /// All or nothing: whatever is returned early takes the transaction back.
+    async fn transact(&self, link: &mut Link, seq: i64, writing: &Writing) -> Result<(), Trouble> {
+        let transaction = link.client().transaction().await.map_err(|error| link::trouble(&error))?;
+        // A pooler that gives each transaction another session would make the lock worth nothing.
+        let ours = lock::is_ours(lock::of_writer(self.name()));
+        if !lock::is_true(link::rows(&transaction, &ours).await?)? {
+            return Err(Trouble::Failed(
+                "the ledger's database does not keep the session's lock: connect to it directly, or through a pooler \
+                 that pools sessions"
+                    .into(),
+            ));
+        }
+        let last = link::rows(&transaction, &statement::last(&self.account)).await?;
+        let last = cells::first(last, Cells::place)?.map_or(0, |(seq, _)| seq);
+        if last.checked_add(1) != Some(seq) {
+            return Err(Trouble::Taken);
+        }
+        for statement in [&writing.entry, &writing.operation, &writing.head] {
+            link::change(&transaction, statement).await?;
+        }
+        transaction.commit().await.map_err(|error| link::trouble(&error))
+    }
+}
