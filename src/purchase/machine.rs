@@ -153,6 +153,7 @@ pub fn step(before: &Record, event: Event, now_ms: i64) -> Result<Step, Wrong> {
         (State::InDoubt | State::NeedsOperator, Event::Resolved { by, found, note }) => {
             let posted = if found { record.price_vnd.unwrap_or(0) } else { 0 };
             (record.decided_by, record.note) = (by, note);
+            record.failure = record.failure.filter(|_| !found);
             settle(&mut record, if found { State::Found } else { State::Absent }, posted);
             vec![Write, Tell]
         }
@@ -218,6 +219,7 @@ fn seen(record: &mut Record, sight: Sight, verdict: Verdict) -> Vec<Effect> {
         Verdict::Found { services, says } => {
             record.evidence = says;
             record.services = services;
+            record.failure = None;
             settle(record, State::Found, record.price_vnd.unwrap_or(0));
             vec![Write, Tell]
         }
