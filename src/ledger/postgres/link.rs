@@ -23,17 +23,19 @@ use crate::ledger::store::Trouble;
 
 /// How long connecting may take, from looking up the name to the server's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a statement may take here; the server gives up before, in [`LIMITS`].
+/// How long a statement or a transaction may take here. The server gives up on each statement before, in [`LIMITS`].
 const PATIENCE: Duration = Duration::from_secs(15);
 /// After so much silence a connection is tried, and after as much again without an answer it counts as lost.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What a session asks of the server. It notices a client that is gone, or else a dead writer would keep its locks.
+/// What a session asks of the server: to give up in time, to notice a client that is gone (a dead writer would keep its
+/// locks), to leave one alone that is only holding a lock, and to have on the disk what it says it has.
 const LIMITS: &str = "SET statement_timeout = '10s'; SET lock_timeout = '10s'; \
                       SET idle_in_transaction_session_timeout = '10s'; \
                       SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
-                      SELECT set_config('synchronous_commit', 'on', false) \
-                      WHERE current_setting('synchronous_commit') = 'off'";
+                      SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'; \
+                      SELECT set_config(name, 'on', false) FROM pg_settings \
+                      WHERE name = 'synchronous_commit' AND setting = 'off'";
 
 /// Where to connect to, and how.
 pub(super) struct Server {

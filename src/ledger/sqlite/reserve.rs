@@ -9,7 +9,8 @@ use super::database;
 use crate::ledger::store::Trouble;
 
 const FILE: &str = "ledger.reserve";
-/// Enough for hundreds of outcomes, in bytes.
+/// In bytes. An outcome touches a dozen pages, each of which is written whole: enough for twenty of them, where one
+/// purchase is sent at a time.
 const SIZE: usize = 1024 * 1024;
 
 /// A file that is only there to be removed.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gizad::ledger::{Filter, Postgres, Store as _, Trouble};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::{server, step, step_with, unique};
 use crate::rig::PATIENCE;
@@ -265,4 +267,50 @@ async fn what_cannot_be_reached_is_told_without_the_password() {
     assert!(told.contains("sslmode") && !told.contains("canary"), "{told}");
     let plain = Postgres::connect("postgres://u@db.example.com/d?sslmode=disable", "a").await;
     assert!(matches!(plain, Err(Trouble::Unfit(_))), "{plain:?}");
+}
+
+#[tokio::test]
+async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
+    let (chain, key, authority) = certificate();
+    let client = hand(&server()).await;
+    // The server writes the files itself, where it keeps its own.
+    for (name, text) in [("tls.crt", chain), ("tls.key", key)] {
+        let lines = format!("SELECT unnest(string_to_array('{}', E'\\n'))", text.trim());
+        let copy = format!("COPY ({lines}) TO PROGRAM 'umask 077 && cat > {name}'");
+        client.batch_execute(&copy).await.expect("written");
+    }
+    for setting in ["ssl_cert_file = 'tls.crt'", "ssl_key_file = 'tls.key'", "ssl = on"] {
+        client.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.expect("set");
+    }
+    client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
+    until(async || {
+        let ssl = hand(&server()).await.query_one("SHOW ssl", &[]).await.expect("shown");
+        ssl.get::<_, String>(0) == "on"
+    })
+    .await;
+
+    let name = unique();
+    let url = format!("{}?sslmode=require&application_name={name}", server());
+    let store = Postgres::connect_trusting(&url, &unique(), &[authority]).await.expect("a ledger");
+    append(&store, 1).await.expect("appended");
+    let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = $1";
+    assert!(client.query_one(encrypted, &[&name]).await.expect("asked").get::<_, bool>(0));
+
+    let Err(Trouble::Failed(told)) = Postgres::connect(&url, &unique()).await else {
+        panic!("unknown authority")
+    };
+    assert!(told.contains("certificate"), "{told}");
+}
+
+/// A certificate for this machine and its key as PEM, and the authority that signed it.
+fn certificate() -> (String, String, CertificateDer<'static>) {
+    let mut authority = CertificateParams::new(Vec::new()).expect("no names");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority =
+        CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("signed");
+    let key = KeyPair::generate().expect("a key");
+    let names = vec!["127.0.0.1".to_owned()];
+    let own = CertificateParams::new(names).expect("a name").signed_by(&key, &authority).expect("signed");
+    (own.pem(), key.serialize_pem(), authority.der().clone())
 }

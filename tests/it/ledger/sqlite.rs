@@ -9,7 +9,7 @@ use gizad::ledger::{Filter, Sqlite, Store as _, Trouble};
 
 use super::{Folder, step};
 
-const FOLDER: &str = "GIZAD_TEST_LEDGER";
+const FOLDER: &str = "TEST_LEDGER";
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("a file").permissions().mode() & 0o777
