@@ -34,7 +34,8 @@ pub enum Admission {
 pub fn admit(want: &Want<'_>, same_key: Option<&Record>, open: &[Record]) -> Admission {
     let other = |record: &Record| record.fingerprint != want.fingerprint && !planted!(BodyNotInFingerprint);
     let boxed = |record: &Record| Box::new(record.clone());
-    match same_key.filter(|record| !(planted!(KeyForgotten) && record.is_ended())) {
+    match same_key {
+        Some(record) if sends_again(record) => return Admission::Again(boxed(record)),
         Some(record) if other(record) => return Admission::KeyReused(boxed(record)),
         Some(record) if record.state() == State::NotSent => {
             // Between the attempts somebody else may have asked for the same.
@@ -43,7 +44,6 @@ pub fn admit(want: &Want<'_>, same_key: Option<&Record>, open: &[Record]) -> Adm
                 None => Admission::Again(boxed(record)),
             };
         }
-        Some(record) if record.state() == State::Sending && planted!(LockExpires) => {}
         Some(record) => return Admission::Same(boxed(record)),
         None => {}
     }
@@ -51,6 +51,14 @@ pub fn admit(want: &Want<'_>, same_key: Option<&Record>, open: &[Record]) -> Adm
         Some(twin) => Admission::TwinInDoubt(boxed(twin)),
         None => Admission::Begin,
     }
+}
+
+/// Never, unless that mistake was planted.
+pub(super) fn sends_again(record: &Record) -> bool {
+    let state = record.state();
+    (state.is_last() && planted!(KeyForgotten))
+        || (state == State::Sending && planted!(LockExpires))
+        || (state == State::Absent && planted!(AbsentSendsAgain))
 }
 
 /// An operation in doubt that asks for the same, or for what would look the same. Whoever calls: it is one account.

@@ -121,17 +121,20 @@ impl Evidence {
             (Some(before), Some(now)) => listed(before, now, &others),
             _ => (Some(Says::Silent), Vec::new()),
         };
-        // What others have cost since then moved the same wallet.
-        let since: Vec<&&Record> = others
-            .iter()
-            .filter(|other| other.posted_vnd > 0 && other.changed_ms >= before.at_ms)
-            .collect();
+        // What others have cost since then moved the same wallet; of what was sent before then and only found out since,
+        // nobody knows on which side of that moment its money moved.
+        let posted = others.iter().filter(|other| other.posted_vnd > 0 && other.changed_ms >= before.at_ms);
+        let sent_later = |other: &&&Record| other.before.as_ref().is_some_and(|look| look.at_ms >= before.at_ms);
+        let (since, unclear): (Vec<&&Record>, Vec<&&Record>) = posted.partition(sent_later);
+        let fits = |other: &&&Record| record.price_vnd.is_none_or(|price| price == other.posted_vnd);
         let moves = match (&before.moves, &now.moves) {
-            (Some(before), Some(now)) => moved(record.price_vnd, before, now, &since),
+            (Some(before), Some(now)) if !unclear.iter().any(|other| fits(&other)) => {
+                moved(record.price_vnd, before, now, &since)
+            }
             _ => Says::Silent,
         };
         let wallet = match (before.wallet_vnd, now.wallet_vnd) {
-            (Some(before), Some(now)) => {
+            (Some(before), Some(now)) if unclear.is_empty() => {
                 let others: i64 = since.iter().map(|other| other.posted_vnd).sum();
                 let gone = before.saturating_sub(now).saturating_sub(others);
                 match record.price_vnd {
@@ -306,8 +309,20 @@ mod tests {
         assert!(found(&[Record { identity: vec![1], ..rival(State::InDoubt) }]), "one that looks different");
         let claims = Record { services: vec!["w".into()], ..rival(State::Succeeded) };
         assert!(!found(&[claims]), "the service is another's");
-        let posted = Record { posted_vnd: 100, changed_ms: 5, identity: vec![1], ..rival(State::Succeeded) };
-        assert!(!found(&[posted]), "the money is another's");
+        let sent_at = |at_ms| Some(Sight { at_ms, ..Sight::default() });
+        let posted = |state, at_ms| Record {
+            posted_vnd: 100,
+            changed_ms: 5,
+            identity: vec![1],
+            before: sent_at(at_ms),
+            ..rival(state)
+        };
+        assert!(!found(&[posted(State::Succeeded, 1)]), "the money is another's");
+        assert!(!found(&[posted(State::Found, -1)]), "or may be another's");
+        let nothing = sight(2000, 1000, &[1], &["a"]);
+        let clean = Record { clean: 9, ..record() };
+        let absent = |others: &[Record]| matches!(weigh(&clean, &nothing, others, RULES), Verdict::Absent { .. });
+        assert!(absent(&[]) && !absent(&[posted(State::Found, -1)]), "one may hide the other");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //!
 //! A crash in SENDING is IN_DOUBT, always. The last states never change. No state is left by time alone.
 
+use super::admit::sends_again;
 use super::evidence::Verdict;
 use super::planted;
 use super::record::{Failure, Record, Sight, State};
@@ -117,6 +118,7 @@ pub fn step(before: &Record, event: Event, now_ms: i64) -> Result<Step, Wrong> {
             vec![Write, Tell]
         }
         (State::Unknown | State::NotSent, Event::Begin) => begin(&mut record),
+        (_, Event::Begin) if sends_again(before) => begin(&mut record),
         // Without consent nothing is sent.
         (State::AwaitingApproval, Event::Begin) if !record.decided_by.is_empty() => begin(&mut record),
         (State::AwaitingApproval, Event::Approved { by }) => {

@@ -52,8 +52,8 @@ bugs! {
     FailedWriteIgnored,
     /// Two purchases of one account run at once.
     NoTurn,
-    /// The writer that is at a record is not looked at: whoever starts declares the others dead and sends again.
-    StealSending,
+    /// What is found not to have been carried out is sent again by itself.
+    AbsentSendsAgain,
     /// A caller is given the operation of another who used the same key.
     KeyWithoutCaller,
     /// What was found to be in doubt at the start is left alone.

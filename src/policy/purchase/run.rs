@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
     Admission, Effect, Ending, Event, Failure, Limits, Record, Sight, Spent, State, Want, admit, calendar,
@@ -109,6 +109,9 @@ async fn attempt<W: World>(
     let alone = !planted!(NoTurn) && !job.validate_only;
     let _here = if alone { Some(turn.lock().await) } else { None };
     let _anywhere = if alone { Some(ledger.store().turn().await.map_err(|t| unwritten(&t))?) } else { None };
+    if alone {
+        settled(ledger, world).await?;
+    }
     let look = world.look().await?;
     let objections = objections(ledger, world, job, &look).await?;
     let needs_approval = needs_approval(job, &look);
@@ -122,17 +125,34 @@ async fn attempt<W: World>(
     begin(ledger, world, job, Some(look)).await
 }
 
+/// Waits until nothing is being sent for the account, also by a writer whose turn was lost: what is looked at while
+/// something is under way explains nothing afterwards.
+async fn settled<W: World>(ledger: &Ledger, world: &W) -> Result<(), Fault> {
+    loop {
+        let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
+        let sending = |record: &&Record| record.spends && record.state() == State::Sending;
+        let Some(record) = open.iter().find(sending) else { return Ok(()) };
+        wait_for(ledger, world, record).await?;
+    }
+}
+
+/// Waits a little for a writer that is sending; one that is gone leaves a doubt.
+async fn wait_for<W: World>(ledger: &Ledger, world: &W, record: &Record) -> Result<(), Fault> {
+    if ledger.store().is_alive(&record.owner).await.map_err(|trouble| unwritten(&trouble))? {
+        world.pause(LOOK_AGAIN).await;
+        return Ok(());
+    }
+    crashed(ledger, record, world.now_ms()).await.map_err(|trouble| unwritten(&trouble))
+}
+
 /// What is known of the key, waiting for whoever is at it.
 async fn known<W: World>(ledger: &Ledger, world: &W, job: &Job) -> Result<Option<Told>, Fault> {
     loop {
         let Some(record) = same_key(ledger, job).await? else { return Ok(None) };
         match admit(&want(job), Some(&record), &[]) {
             Admission::Same(record) if record.state() == State::Sending => {
-                if !ledger.store().is_alive(&record.owner).await.map_err(|t| unwritten(&t))? {
-                    crashed(ledger, &record, world.now_ms()).await.map_err(|t| unwritten(&t))?;
-                } else {
-                    world.pause(LOOK_AGAIN).await;
-                }
+                // Whatever fails now, something was sent under this key.
+                wait_for(ledger, world, &record).await.map_err(|fault| fault.sent(Sent::Maybe))?;
             }
             Admission::Same(record) => return Ok(Some(Told::Operation { record, replayed: true })),
             Admission::KeyReused(record) => return Err(key_reused(&record)),
@@ -143,7 +163,12 @@ async fn known<W: World>(ledger: &Ledger, world: &W, job: &Job) -> Result<Option
 
 async fn same_key(ledger: &Ledger, job: &Job) -> Result<Option<Record>, Fault> {
     let Some(key) = &job.record.key else { return Ok(None) };
-    ledger.by_key(&job.record.caller, key).await.map_err(|trouble| unwritten(&trouble))
+    if planted!(KeyWithoutCaller) {
+        let any = crate::ledger::Filter { key: Some(key.clone()), ..crate::ledger::Filter::default() };
+        return Ok(ledger.list(&any).await.map_err(|trouble| unwritten(&trouble))?.into_iter().next());
+    }
+    // Whether anything was sent under this key before, nobody can say then.
+    ledger.by_key(&job.record.caller, key).await.map_err(|trouble| unread(&trouble))
 }
 
 fn want(job: &Job) -> Want<'_> {
@@ -208,6 +233,7 @@ pub(super) async fn consented<W: World>(
     let _here = turn.lock().await;
     let sent = async {
         let _anywhere = ledger.store().turn().await.map_err(|trouble| unwritten(&trouble))?;
+        settled(ledger, world).await?;
         let look = world.look().await?;
         if look.price_vnd != record.price_vnd {
             let detail = "its price is not any more what was consented to; it still waits, and can be given up";
@@ -396,6 +422,14 @@ pub(super) async fn crashed(ledger: &Ledger, record: &Record, now_ms: i64) -> Re
 /// Whether another attempt may find a connection.
 fn passes(failure: &Failure) -> bool {
     failure.reason == Reason::UpstreamUnreachable.as_str()
+}
+
+/// The ledger cannot say what is known of a key.
+fn unread(trouble: &Trouble) -> Fault {
+    let detail = "the record of purchases cannot be read: this call sent nothing, but one before it under the same key may \
+                  have; call again with the same key";
+    let fault = Fault::new(Reason::LedgerUnavailable, detail).sent(Sent::Maybe);
+    fault.with_private(trouble.to_string())
 }
 
 pub(super) fn unwritten(trouble: &Trouble) -> Fault {

@@ -129,12 +129,16 @@ impl Future for Sleep {
         if inner.now_ms >= self.until {
             return Poll::Ready(());
         }
-        let number = *self.number.get_or_insert_with(|| {
-            inner.number += 1;
-            let number = inner.number;
-            inner.timers.push(Reverse((self.until, number)));
-            number
-        });
+        let number = match self.number {
+            Some(number) => number,
+            None => {
+                inner.number += 1;
+                let number = inner.number;
+                inner.timers.push(Reverse((self.until, number)));
+                self.number = Some(number);
+                number
+            }
+        };
         inner.wakers.insert(number, cx.waker().clone());
         Poll::Pending
     }
