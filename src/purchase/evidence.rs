@@ -175,13 +175,16 @@ fn is_crowded(record: &Record, before: &Sight, others: &[&Record], rules: Rules)
     if planted!(NobodyElse) {
         return false;
     }
+    let items = before.listing.iter().flat_map(|listing| &listing.items);
+    let grows = items.into_iter().any(|item| item.fits && item.worth.is_some());
     others.iter().any(|other| {
         let alike = other.identity == record.identity;
         let doubtful = other.state().is_doubtful();
         let carried_out = matches!(other.state(), State::Succeeded | State::Found);
         let lately = carried_out && other.changed_ms.saturating_add(rules.quiet_ms) >= before.at_ms;
-        // With a list, only what would look the same in it counts; and what is claimed by name is no riddle.
-        let in_list = alike && (doubtful || (lately && other.services.is_empty()));
+        // With a list, only what would look the same in it counts; and a new service that is another's by name is no
+        // riddle. What grows, though, grows for everyone.
+        let in_list = alike && (doubtful || (lately && (grows || other.services.is_empty())));
         let in_wallet = before.listing.is_none() && (doubtful || lately);
         in_list || in_wallet
     })
@@ -346,5 +349,16 @@ mod tests {
         let record = Record { before: Some(with(0, 1000, 5)), ..record() };
         assert!(matches!(verdict(&record, &with(20, 900, 6)), Verdict::Found { .. }));
         assert!(matches!(verdict(&record, &with(20, 1000, 5)), Verdict::Wait { clean: true, .. }));
+        let lately = Record {
+            id: "other".into(),
+            state: State::Found.into(),
+            services: vec!["7".into()],
+            before: Some(with(-9, 1000, 5)),
+            changed_ms: -1,
+            posted_vnd: 100,
+            ..record.clone()
+        };
+        let found = matches!(weigh(&record, &with(20, 900, 6), &[lately], RULES), Verdict::Found { .. });
+        assert!(!found, "it may be the renewal before that only shows now");
     }
 }

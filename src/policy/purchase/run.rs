@@ -231,8 +231,12 @@ pub(super) async fn consented<W: World>(
     limits: &Limits,
 ) -> Told {
     let _here = turn.lock().await;
+    // Both turns are held until it has ended.
+    let _anywhere = match ledger.store().turn().await {
+        Ok(turn) => turn,
+        Err(trouble) => return Told::Refused(Box::new(unwritten(&trouble))),
+    };
     let sent = async {
-        let _anywhere = ledger.store().turn().await.map_err(|trouble| unwritten(&trouble))?;
         settled(ledger, world).await?;
         let look = world.look().await?;
         if look.price_vnd != record.price_vnd {

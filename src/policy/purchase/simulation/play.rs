@@ -103,7 +103,7 @@ pub(super) fn play(seed: u64) -> Played {
     let mut groups = replicas;
     // Processes that stand still, each until it is ended.
     let mut still: Vec<(i64, usize)> = Vec::new();
-    let mut next_fault = begun + stage.below(1_200_000) as i64;
+    let mut next_fault = begun + stage.below(3_600_000) as i64;
     let mut steps = 0;
     while steps < STEPS && tasks.step(begun + BUSY_MS) {
         steps += 1;
@@ -118,7 +118,7 @@ pub(super) fn play(seed: u64) -> Played {
         if now < next_fault {
             continue;
         }
-        next_fault = now + stage.below(2_400_000) as i64;
+        next_fault = now + stage.below(5_400_000) as i64;
         groups += 1;
         still.extend(strike(&scene, &mut tasks, stage.below(replicas as u64) as usize, groups));
     }
@@ -131,8 +131,13 @@ pub(super) fn play(seed: u64) -> Played {
         groups += 1;
         restart(&scene, &mut tasks, number, groups);
     }
+    let latest = scene.provider.lock().done.iter().map(|done| done.at_ms).max().unwrap_or(0);
     while steps < STEPS && tasks.step(begun + BUSY_MS + 4 * QUIET_MS) {
         steps += 1;
+        let over = steps % 64 == 0 && stage.now_ms() > latest.max(begun + BUSY_MS);
+        if over && scene.shared.is_settled() && !tasks.has(CALLERS) {
+            break;
+        }
     }
     if steps >= STEPS {
         tally.lock().wrong.push("I7: it comes to no end".to_owned());
@@ -232,7 +237,8 @@ async fn look_after(scene: Arc<Scene>, process: Arc<Process>) {
                 }
             }
         }
-        scene.stage.moment(1_800_000).await;
+        let idle = scene.shared.is_settled();
+        scene.stage.moment(if idle { 7_200_000 } else { 1_800_000 }).await;
     }
 }
 

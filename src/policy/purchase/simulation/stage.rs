@@ -205,6 +205,11 @@ impl Tasks {
         }
     }
 
+    /// Whether a process has anything to do yet.
+    pub(super) fn has(&self, process: usize) -> bool {
+        self.all.iter().flatten().any(|task| task.process == process)
+    }
+
     /// Puts the clock on.
     pub(super) fn jump(&self, ms: i64) {
         self.stage.lock().now_ms += ms;

@@ -27,6 +27,12 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing has to be looked after: everything has ended, waits to be asked again, or is for a person.
+    pub(super) fn is_settled(&self) -> bool {
+        let parked = ["NOT_SENT", "NEEDS_OPERATOR"];
+        self.lock().rows.values().all(|kept| !kept.row.open || parked.contains(&kept.row.state.as_str()))
+    }
+
     /// A writer is gone for the database: its session has ended, and so has its turn.
     pub(super) fn gone(&self, writer: &str) {
         let mut disk = self.lock();
