@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::contract::Contract;
 use crate::edge::{Accept, Edge};
 use crate::policy::Traffic;
+use crate::records::{self, Question};
 use crate::sandbox::Sandbox;
 use crate::settings::{Mistake, Settings};
 use crate::upstream::{Target, Upstream};
@@ -169,6 +170,15 @@ pub async fn serve(
     }
     let _logged = keeper.save().await;
     Ok(())
+}
+
+/// Answers a question about the ledger of these settings, also while a daemon writes it.
+///
+/// # Errors
+/// What kept it from being read.
+pub async fn ask_ledger(settings: &Settings, question: &Question) -> Result<records::Answer, Failure> {
+    let ledger = ledger::read(settings).await?;
+    records::answer(&ledger, question).await.map_err(Failure::Build)
 }
 
 /// Runs the stand-in for the provider alone.

@@ -35,6 +35,7 @@
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
+//! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
@@ -80,6 +81,7 @@ pub mod fault;
 pub mod ledger;
 pub mod policy;
 pub mod purchase;
+pub mod records;
 pub mod sandbox;
 pub mod settings;
 pub mod state;

@@ -2,12 +2,16 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gizad::boot;
 use gizad::contract::Contract;
+use gizad::ledger::Filter;
+use gizad::purchase::State;
+use gizad::records::{self, Format, Question};
 use gizad::settings::{self, Flags, Mistake, Settings};
 use gizad::telemetry;
 
@@ -60,14 +64,59 @@ enum Command {
         #[arg(long)]
         sandbox: bool,
     },
+    /// Reads the ledger, also while a daemon writes it: with the same settings as `serve`.
+    Ledger {
+        #[command(flatten)]
+        given: Given,
+        /// Reads the ledger of `serve --sandbox`.
+        #[arg(long, global = true)]
+        sandbox: bool,
+        #[command(subcommand)]
+        question: Asked,
+    },
     /// Prints every operation: method, path, RPC, action and effect.
     Routes,
+}
+
+#[derive(Subcommand)]
+enum Asked {
+    /// Lists operations, the newest first.
+    List {
+        /// Only those in this state, such as IN_DOUBT; may be given several times.
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Vec<String>,
+        /// Only those of this caller.
+        #[arg(long, value_name = "NAME")]
+        caller: Option<String>,
+        /// Only those that came in since then: RFC 3339, or how long ago (90m, 24h, 7d).
+        #[arg(long, value_name = "TIME", value_parser = records::since)]
+        since: Option<i64>,
+        /// Only those with this idempotency key.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows all about one operation, with its history and its evidence.
+    Show {
+        /// The operation.
+        id: String,
+    },
+    /// Checks that nothing was changed or taken away. Ends with 0 if all is sound, and with 1 if it is not.
+    Verify,
+    /// Prints every operation, the oldest first.
+    Export {
+        /// How: csv or json.
+        #[arg(long, value_parser = format)]
+        format: Format,
+    },
 }
 
 #[derive(Args)]
 struct Given {
     /// A file of settings; deploy/gizad.toml lists all.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -112,6 +161,12 @@ fn main() -> ExitCode {
                 Err(mistakes) => wrong(&mistakes),
             }
         }
+        Command::Ledger { given, sandbox, question } => {
+            match Settings::load(&flags(given, sandbox, Vec::new()), &settings::environment()) {
+                Ok(settings) => ask(&settings, question),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
         Command::Routes => match Contract::embedded() {
             Ok(contract) => {
                 print!("{}", contract.table());
@@ -128,6 +183,48 @@ fn main() -> ExitCode {
 fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<String>)>) -> Flags {
     let set = addresses.into_iter().filter_map(|(path, address)| Some((path, address?)));
     Flags { config: given.config, set: set.collect(), sandbox }
+}
+
+/// A state by its name, however it is written.
+fn state(text: &str) -> Result<String, String> {
+    let named = State::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text));
+    named
+        .map(|state| state.as_str().to_owned())
+        .ok_or_else(|| format!("one of {}", State::ALL.map(State::as_str).join(", ")))
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "csv" => Ok(Format::Csv),
+        "json" => Ok(Format::Json),
+        _ => Err("csv or json".to_owned()),
+    }
+}
+
+fn ask(settings: &Settings, asked: Asked) -> ExitCode {
+    let question = match asked {
+        Asked::List { state: states, caller, since: from_ms, key, json } => {
+            Question::List(Filter { states, caller, from_ms, key, ..Filter::default() }, json)
+        }
+        Asked::Show { id } => Question::Show(id),
+        Asked::Verify => Question::Verify,
+        Asked::Export { format } => Question::Export(format),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answered = runtime
+        .map_err(boot::Failure::from)
+        .and_then(|runtime| runtime.block_on(boot::ask_ledger(settings, &question)));
+    match answered {
+        Ok(answer) => {
+            // Whoever reads only the beginning has read what was wanted.
+            let _read = std::io::stdout().write_all(answer.text.as_bytes());
+            if answer.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("gizad: {failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn wrong(mistakes: &[Mistake]) -> ExitCode {

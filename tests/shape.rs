@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("edge", &["contract", "call", "fault"]),
     ("policy", &["contract", "call", "fault"]),
+    ("records", &["ledger", "purchase"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),

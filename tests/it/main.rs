@@ -20,6 +20,7 @@ mod grpc;
 mod ledger;
 mod operations;
 mod provider;
+mod records;
 mod rig;
 mod secrets;
 mod settings;
