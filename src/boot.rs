@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
 use crate::edge::{Accept, Edge};
+use crate::ledger::Ledger;
 use crate::policy::Traffic;
-use crate::records::{self, Question};
 use crate::sandbox::Sandbox;
 use crate::settings::{Mistake, Settings};
 use crate::upstream::{Target, Upstream};
@@ -82,6 +82,12 @@ pub async fn serve(
         Some(options) => Some(start_sandbox(options, &mut settings).await?),
         None => None,
     };
+    if settings.policy.access.is_open() {
+        tracing::warn!(
+            "no caller has a token, so whoever reaches this address may do everything, purchases included; \
+             `gizad token new NAME` makes one"
+        );
+    }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
     let url = settings.upstream.target.uri().to_string();
@@ -172,13 +178,12 @@ pub async fn serve(
     Ok(())
 }
 
-/// Answers a question about the ledger of these settings, also while a daemon writes it.
+/// Opens the ledger of these settings for reading, also while a daemon writes it.
 ///
 /// # Errors
 /// What kept it from being read.
-pub async fn ask_ledger(settings: &Settings, question: &Question) -> Result<records::Answer, Failure> {
-    let ledger = ledger::read(settings).await?;
-    records::answer(&ledger, question).await.map_err(Failure::Build)
+pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
+    ledger::read(settings).await
 }
 
 /// Runs the stand-in for the provider alone.

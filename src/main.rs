@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gizad::boot;
+use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
 use gizad::ledger::Filter;
 use gizad::purchase::State;
@@ -74,8 +75,26 @@ enum Command {
         #[command(subcommand)]
         question: Asked,
     },
+    /// Makes tokens for callers.
+    Token {
+        #[command(subcommand)]
+        wanted: Wanted,
+    },
     /// Prints every operation: method, path, RPC, action and effect.
     Routes,
+}
+
+#[derive(Subcommand)]
+enum Wanted {
+    /// Makes a token, shows it once, and prints the lines for the settings.
+    New {
+        /// The caller it is for.
+        #[arg(value_parser = name)]
+        name: String,
+        /// What the caller may do: some of read, sensitive, write, spend and admin.
+        #[arg(long, value_delimiter = ',', default_value = "read", value_parser = scope)]
+        scopes: Vec<Scope>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -167,6 +186,7 @@ fn main() -> ExitCode {
                 Err(mistakes) => wrong(&mistakes),
             }
         }
+        Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),
         Command::Routes => match Contract::embedded() {
             Ok(contract) => {
                 print!("{}", contract.table());
@@ -183,6 +203,28 @@ fn main() -> ExitCode {
 fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<String>)>) -> Flags {
     let set = addresses.into_iter().filter_map(|(path, address)| Some((path, address?)));
     Flags { config: given.config, set: set.collect(), sandbox }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let expected = "up to 32 letters, digits, - and _, and neither anonymous nor gizad";
+    if Token::is_name(text) { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::named(text).ok_or_else(|| format!("one of {}", Scope::ALL.map(Scope::as_str).join(", ")))
+}
+
+fn token(name: &str, scopes: &[Scope]) -> ExitCode {
+    let Some((token, text)) = Token::new(name) else {
+        eprintln!("gizad: the system has no randomness for a token");
+        return ExitCode::FAILURE;
+    };
+    println!("{text}\n");
+    println!(
+        "# The token above is shown this once: give it to {name}. The lines below are for the settings."
+    );
+    print!("{}", settings::caller(name, &token, scopes));
+    ExitCode::SUCCESS
 }
 
 /// A state by its name, however it is written.
@@ -211,9 +253,11 @@ fn ask(settings: &Settings, asked: Asked) -> ExitCode {
         Asked::Export { format } => Question::Export(format),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answered = runtime
-        .map_err(boot::Failure::from)
-        .and_then(|runtime| runtime.block_on(boot::ask_ledger(settings, &question)));
+    let work = async {
+        let ledger = boot::read_ledger(settings).await?;
+        records::answer(&ledger, &question).await.map_err(boot::Failure::Build)
+    };
+    let answered = runtime.map_err(boot::Failure::from).and_then(|runtime| runtime.block_on(work));
     match answered {
         Ok(answer) => {
             // Whoever reads only the beginning has read what was wanted.

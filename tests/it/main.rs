@@ -11,6 +11,7 @@
     reason = "a test fails loudly, and reaches for clocks, files and tasks as it likes"
 )]
 
+mod access;
 mod answers;
 mod cache;
 #[path = "../client/codec.rs"]
