@@ -17,11 +17,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("edge", &["contract", "call", "fault"]),
     ("policy", &["contract", "call", "fault"]),
-    ("records", &["ledger", "purchase"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
+    ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
     ("settings", &["call", "contract", "edge", "policy", "sandbox", "telemetry", "upstream"]),
     ("boot", &["contract", "edge", "policy", "sandbox", "settings", "state", "upstream"]),
