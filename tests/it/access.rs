@@ -265,6 +265,19 @@ async fn another_admin_consents_to_a_purchase_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_budget_is_the_callers_own() {
+    let ((ann, a), (bob, b)) = (token("ann", "spend"), token("bob", "spend"));
+    let settings = [&*a, &b, "[budget.callers]\nann.day_vnd = 200000\n"].concat();
+    let house = House::new(&settings, &[]);
+    assert_eq!(house.buy(&ann, "k1", "ann-1").await.status, 201);
+    assert_refused(&house.buy(&ann, "k2", "ann-2").await, 402, "BUDGET_EXCEEDED", "");
+    for number in 1..3 {
+        assert_eq!(house.buy(&bob, &format!("k{number}"), &format!("bob-{number}")).await.status, 201);
+    }
+    assert_eq!(house.provider.executions().await, 3);
+}
+
+#[tokio::test]
 async fn only_an_admin_states_what_became_of_a_doubt() {
     let ((ann, a), (boss, b)) = (token("ann", "read,write,spend"), token("boss", "read,admin"));
     let house = House::new(&[a, b].concat(), &[]);

@@ -8,7 +8,7 @@ use gizad::ledger::{Ledger, Sqlite, Wrap};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::ledger::Folder;
+use super::ledger::{Folder, server};
 use super::rig::{Answer, File, Gateway};
 
 const PASSWORD: &str = "Passw0rd-canary-71";
@@ -186,6 +186,27 @@ fn a_ledger_that_is_not_there_is_said_so() {
     assert_eq!(none.status.code(), Some(1));
     assert!(text(&none.stderr).contains("there is no ledger at"), "{none:?}");
     assert!(!folder.path().exists(), "reading makes no folder");
+}
+
+#[tokio::test]
+async fn it_is_read_from_postgres_as_well() {
+    let (listen, url) = (format!("127.0.0.1:{}", port()), server());
+    let environment = [("GIZAD_LEDGER_URL", url.as_str()), ("GIZAD_SANDBOX_LISTEN", &listen)];
+    let gateway = Gateway::sandbox_with(&environment);
+    let order = json!({"plan_id": 26, "hostname": "a", "password": PASSWORD, "os": "ubuntu-22.04", "billing_cycle": "monthly"});
+    let body = Some(("application/json", order.to_string().into_bytes()));
+    let bought = id(&gateway.send("POST", "/vps", body, &[("idempotency-key", "k")]).await);
+    for (question, told) in [
+        (&["list"][..], bought.as_str()),
+        (&["show", &bought], "state           SUCCEEDED"),
+        (&["export", "--format", "csv"], ",anonymous,k,VpsService.CreateVps,SUCCEEDED,1,149000,0,149000,"),
+        (&["verify"], "the ledger is sound"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gizad"));
+        let output =
+            command.args(["ledger", "--sandbox"]).args(question).envs(environment).output().expect("it runs");
+        assert!(output.status.success() && text(&output.stdout).contains(told), "{question:?}: {output:?}");
+    }
 }
 
 /// A ledger with four operations that nobody writes any more, to be copied and meddled with.
