@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
 use crate::edge::{Accept, Edge};
+use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::sandbox::Sandbox;
 use crate::settings::{Mistake, Settings};
@@ -81,6 +82,12 @@ pub async fn serve(
         Some(options) => Some(start_sandbox(options, &mut settings).await?),
         None => None,
     };
+    if settings.policy.access.is_open() {
+        tracing::warn!(
+            "no caller has a token, so whoever reaches this address may do everything, purchases included; \
+             `gizad token new NAME` makes one"
+        );
+    }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
     let url = settings.upstream.target.uri().to_string();
@@ -169,6 +176,14 @@ pub async fn serve(
     }
     let _logged = keeper.save().await;
     Ok(())
+}
+
+/// Opens the ledger of these settings for reading, also while a daemon writes it.
+///
+/// # Errors
+/// What kept it from being read.
+pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
+    ledger::read(settings).await
 }
 
 /// Runs the stand-in for the provider alone.

@@ -6,6 +6,8 @@
 
 mod deadline;
 mod reply;
+mod scope;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::contract::{Effect, Operation};
 
 pub use deadline::{Deadline, Departure};
 pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Standing, Taken};
+pub use scope::{Scope, Scopes};
+pub use token::Token;
 
 /// One call of an operation, read and found valid.
 #[derive(Clone, Debug)]
@@ -32,8 +36,12 @@ pub struct Call {
     pub id: RequestId,
     /// The front end it came through.
     pub face: Face,
+    /// The token that came with it, until somebody has looked at it.
+    pub presented: Option<Token>,
     /// Who calls.
     pub caller: Caller,
+    /// What the caller may do.
+    pub scopes: Scopes,
     /// The caller's idempotency key: what is asked again under it is carried out once.
     pub key: Option<Key>,
     /// Whether a purchase waits for it.
@@ -103,7 +111,10 @@ impl Caller {
     /// The caller whose records are kept under a name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        [Self::Anonymous, Self::Gizad].into_iter().find(|c| c.as_str() == name).unwrap_or(Self::Named(name.into()))
+        [Self::Anonymous, Self::Gizad]
+            .into_iter()
+            .find(|c| c.as_str() == name)
+            .unwrap_or(Self::Named(name.into()))
     }
 
     /// The name by which a caller's records are kept.

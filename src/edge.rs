@@ -16,6 +16,7 @@ mod rest;
 mod standing;
 mod status;
 mod terms;
+mod token;
 
 use std::convert::Infallible;
 use std::future::ready;

@@ -2,13 +2,17 @@
 //!
 //! Absent here: a status code of any wire. What HTTP and gRPC make of a reason is said once, in `edge`.
 
+mod message;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::call::Limit;
+use crate::call::{Limit, Scope};
 use crate::contract::{Effect, Violation};
+
+pub use message::ProviderMessage;
 
 /// A call that did not succeed.
 #[derive(Clone, Debug)]
@@ -79,6 +83,12 @@ impl Fault {
             operation: None,
             replayed: false,
         }
+    }
+
+    /// A caller that was not granted what a call needs.
+    #[must_use]
+    pub fn lacking(scope: Scope) -> Self {
+        Self::new(Reason::ScopeMissing, format!("this needs the scope {}", scope.as_str()))
     }
 
     /// A request with something wrong in its fields.
@@ -180,38 +190,6 @@ impl Sent {
     }
 }
 
-/// Words of the provider, made fit to be shown: no credentials, no control characters, not too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderMessage(String);
-
-impl ProviderMessage {
-    /// The longest message that is passed on, in characters.
-    const LONGEST: usize = 500;
-
-    /// Takes words that carry no credentials any more. Nothing is left of blank ones.
-    #[must_use]
-    pub fn clean(words: &str) -> Option<Self> {
-        // Bidirectional overrides and line separators would let a provider rewrite a log line.
-        let unfit = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-        };
-        let spaced: String = words.chars().map(|c| if unfit(c) { ' ' } else { c }).collect();
-        let mut plain = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Some((cut, _)) = plain.char_indices().nth(Self::LONGEST) {
-            plain.truncate(cut);
-            plain.push('…');
-        }
-        (!plain.is_empty()).then_some(Self(plain))
-    }
-
-    /// The words.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $text:literal,)+) => {
         /// Why a call did not succeed. Closed: a new reason must be decided everywhere it is answered.
@@ -264,6 +242,10 @@ reasons! {
     CrossSite = "CROSS_SITE",
     /// The message is compressed.
     CompressionUnsupported = "COMPRESSION_UNSUPPORTED",
+    /// There is no token where one is needed, or it is none that is known.
+    Unauthenticated = "UNAUTHENTICATED",
+    /// The caller was not granted the scope that the call needs.
+    ScopeMissing = "SCOPE_MISSING",
     /// A purchase is asked for without an idempotency key.
     KeyRequired = "IDEMPOTENCY_KEY_REQUIRED",
     /// The idempotency key belongs to another request.

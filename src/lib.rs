@@ -20,7 +20,7 @@
 //!               rest grpc  | Fault   detach      | Fault  encode
 //!               problem              log                  credentials (added last)
 //!               knows bytes,         actions              lanes  know: was it sent?
-//!               decides nothing                           judge  knows: did it work?
+//!               decides nothing      access               judge  knows: did it work?
 //!                                                         decode
 //! ```
 //!
@@ -35,6 +35,7 @@
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
+//! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
@@ -59,6 +60,8 @@
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
 //!   whatever comes back.
+//! - **A token is never taken for none.** Keys, budgets and operations belong to the name that a token stands for; one
+//!   that is not known is refused, whatever is asked.
 //! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached.
 //!
@@ -80,6 +83,7 @@ pub mod fault;
 pub mod ledger;
 pub mod policy;
 pub mod purchase;
+pub mod records;
 pub mod sandbox;
 pub mod settings;
 pub mod state;

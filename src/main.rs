@@ -2,12 +2,17 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use gizad::boot;
+use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
+use gizad::ledger::Filter;
+use gizad::purchase::State;
+use gizad::records::{self, Format, Question};
 use gizad::settings::{self, Flags, Mistake, Settings};
 use gizad::telemetry;
 
@@ -60,14 +65,77 @@ enum Command {
         #[arg(long)]
         sandbox: bool,
     },
+    /// Reads the ledger, also while a daemon writes it: with the same settings as `serve`.
+    Ledger {
+        #[command(flatten)]
+        given: Given,
+        /// Reads the ledger of `serve --sandbox`.
+        #[arg(long, global = true)]
+        sandbox: bool,
+        #[command(subcommand)]
+        question: Asked,
+    },
+    /// Makes tokens for callers.
+    Token {
+        #[command(subcommand)]
+        wanted: Wanted,
+    },
     /// Prints every operation: method, path, RPC, action and effect.
     Routes,
+}
+
+#[derive(Subcommand)]
+enum Wanted {
+    /// Makes a token, shows it once, and prints the lines for the settings.
+    New {
+        /// The caller it is for.
+        #[arg(value_parser = name)]
+        name: String,
+        /// What the caller may do: some of read, sensitive, write, spend and admin.
+        #[arg(long, value_delimiter = ',', default_value = "read", value_parser = scope)]
+        scopes: Vec<Scope>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Asked {
+    /// Lists operations, the newest first.
+    List {
+        /// Only those in this state, such as IN_DOUBT; may be given several times.
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Vec<String>,
+        /// Only those of this caller.
+        #[arg(long, value_name = "NAME")]
+        caller: Option<String>,
+        /// Only those that came in since then: RFC 3339, or how long ago (90m, 24h, 7d).
+        #[arg(long, value_name = "TIME", value_parser = records::since)]
+        since: Option<i64>,
+        /// Only those with this idempotency key.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows all about one operation, with its history and its evidence.
+    Show {
+        /// The operation.
+        id: String,
+    },
+    /// Checks that nothing was changed or taken away. Ends with 0 if all is sound, and with 1 if it is not.
+    Verify,
+    /// Prints every operation, the oldest first.
+    Export {
+        /// How: csv or json.
+        #[arg(long, value_parser = format)]
+        format: Format,
+    },
 }
 
 #[derive(Args)]
 struct Given {
     /// A file of settings; deploy/gizad.toml lists all.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -112,6 +180,13 @@ fn main() -> ExitCode {
                 Err(mistakes) => wrong(&mistakes),
             }
         }
+        Command::Ledger { given, sandbox, question } => {
+            match Settings::load(&flags(given, sandbox, Vec::new()), &settings::environment()) {
+                Ok(settings) => ask(&settings, question),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
+        Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),
         Command::Routes => match Contract::embedded() {
             Ok(contract) => {
                 print!("{}", contract.table());
@@ -128,6 +203,72 @@ fn main() -> ExitCode {
 fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<String>)>) -> Flags {
     let set = addresses.into_iter().filter_map(|(path, address)| Some((path, address?)));
     Flags { config: given.config, set: set.collect(), sandbox }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let expected = "up to 32 letters, digits, - and _, and neither anonymous nor gizad";
+    if Token::is_name(text) { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    Scope::named(text).ok_or_else(|| format!("one of {}", Scope::ALL.map(Scope::as_str).join(", ")))
+}
+
+fn token(name: &str, scopes: &[Scope]) -> ExitCode {
+    let Some((token, text)) = Token::new(name) else {
+        eprintln!("gizad: the system has no randomness for a token");
+        return ExitCode::FAILURE;
+    };
+    println!("{text}\n");
+    println!(
+        "# The token above is shown this once: give it to {name}. The lines below are for the settings."
+    );
+    print!("{}", settings::caller(name, &token, scopes));
+    ExitCode::SUCCESS
+}
+
+/// A state by its name, however it is written.
+fn state(text: &str) -> Result<String, String> {
+    let named = State::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text));
+    named
+        .map(|state| state.as_str().to_owned())
+        .ok_or_else(|| format!("one of {}", State::ALL.map(State::as_str).join(", ")))
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "csv" => Ok(Format::Csv),
+        "json" => Ok(Format::Json),
+        _ => Err("csv or json".to_owned()),
+    }
+}
+
+fn ask(settings: &Settings, asked: Asked) -> ExitCode {
+    let question = match asked {
+        Asked::List { state: states, caller, since: from_ms, key, json } => {
+            Question::List(Filter { states, caller, from_ms, key, ..Filter::default() }, json)
+        }
+        Asked::Show { id } => Question::Show(id),
+        Asked::Verify => Question::Verify,
+        Asked::Export { format } => Question::Export(format),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let work = async {
+        let ledger = boot::read_ledger(settings).await?;
+        records::answer(&ledger, &question).await.map_err(boot::Failure::Build)
+    };
+    let answered = runtime.map_err(boot::Failure::from).and_then(|runtime| runtime.block_on(work));
+    match answered {
+        Ok(answer) => {
+            // Whoever reads only the beginning has read what was wanted.
+            let _read = std::io::stdout().write_all(answer.text.as_bytes());
+            if answer.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("gizad: {failure}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn wrong(mistakes: &[Mistake]) -> ExitCode {

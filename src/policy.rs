@@ -2,6 +2,7 @@
 //!
 //! Absent here: bytes of a wire, status codes, JSON, the provider's spelling. No layer names another.
 
+pub mod access;
 mod actions;
 pub mod breaker;
 pub mod cache;
@@ -40,6 +41,8 @@ pub use traffic::{Shown, Traffic};
 pub struct Options {
     /// The actions without an operation that may be called, and what each does to the world.
     pub actions: BTreeMap<String, Effect>,
+    /// Who may do what.
+    pub access: access::Options,
     /// How much time a call has.
     pub deadline: deadline::Options,
     /// How often one caller may have the provider asked.
@@ -95,6 +98,8 @@ where
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
+        // Above all that has a caller's name on it, and below what says what a call does, which is what a scope is for.
+        .layer_fn(|inner| access::Access::new(traffic.register.clone(), inner))
         // Before it is written down, because what is spared is not begun.
         .layer_fn(|inner| guard::Guard::new(traffic.contract, traffic.spared.clone(), inner))
         // Above all that asks the provider, because it does so itself, before a purchase and after one that is in doubt.

@@ -3,6 +3,7 @@
 //!
 //! The only reader of files and of the environment. Absent here: anything that runs.
 
+mod access;
 mod check;
 mod key;
 mod layers;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::upstream::Credentials;
 use crate::{edge, policy, sandbox, telemetry, upstream};
 
+pub use access::caller;
 pub use layers::{Given, Mistake, environment};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.

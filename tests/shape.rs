@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
+    ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
     ("settings", &["call", "contract", "edge", "policy", "sandbox", "telemetry", "upstream"]),
     ("boot", &["contract", "edge", "policy", "sandbox", "settings", "state", "upstream"]),

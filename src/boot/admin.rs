@@ -60,8 +60,8 @@ impl Admin {
             // Probes come by whatever address the pod has.
             "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
             "/readyz" => self.ready(state),
-            // gizad does not tell its callers apart yet, so beyond the probes nobody is answered but this machine, whatever
-            // the listener is bound to.
+            // No token is asked for here, so beyond the probes nobody is answered but this machine, whatever the listener is
+            // bound to.
             _ if !peer.is_loopback() => {
                 let detail =
                     "only this machine is answered here, and whoever is let in by `kubectl port-forward`";

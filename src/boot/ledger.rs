@@ -50,6 +50,46 @@ pub(super) async fn open(settings: &Settings, account: &[&str]) -> Result<Opened
     Ok(Opened { ledger, fleeting })
 }
 
+/// Opens it for reading, also while a daemon writes it.
+pub(super) async fn read(settings: &Settings) -> Result<Ledger, Failure> {
+    let url = match &settings.sandbox {
+        None => settings.upstream.target.uri().to_string(),
+        Some(sandbox) => format!("http://{}/api", sandbox.listen),
+    };
+    let account = [url.as_str(), &settings.credentials.fingerprint()];
+    let store = match &settings.ledger {
+        settings::Ledger::Nowhere => {
+            return Err(nothing("no place to write purchases down is set (ledger.dir)"));
+        }
+        settings::Ledger::Fleeting => {
+            return Err(nothing(
+                "the sandbox's ledger is gone when the sandbox is; set ledger.dir and sandbox.listen to keep it",
+            ));
+        }
+        settings::Ledger::Usual(_) | settings::Ledger::In(_)
+            if settings.sandbox.as_ref().is_some_and(|sandbox| sandbox.listen.port() == 0) =>
+        {
+            return Err(nothing(
+                "the sandbox is another account on every port, and sandbox.listen leaves the port open",
+            ));
+        }
+        settings::Ledger::Usual(below) | settings::Ledger::In(below) => {
+            let folder = below.join(Folder::name_of(&account)).join(NAME);
+            let store = Sqlite::read_only(&folder).map_err(|trouble| wrong("ledger.dir", &trouble))?;
+            Arc::new(store) as Arc<dyn Store>
+        }
+        settings::Ledger::Postgres(url) => {
+            connected(url, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
+        }
+    };
+    let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
+    Ledger::read(store, &wrap, former.as_ref()).await.map_err(|trouble| wrong("the ledger", &trouble))
+}
+
+fn nothing(why: &str) -> Failure {
+    Failure::Build(format!("there is nothing to read: {why}"))
+}
+
 async fn connected(url: &str, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
     Ok(Arc::new(Postgres::connect(url, &Folder::name_of(account)).await?))
 }
@@ -67,11 +107,17 @@ fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {
 }
 
 async fn sealed(settings: &Settings, store: Arc<dyn Store>) -> Result<Ledger, Trouble> {
+    let (wrap, former) = wraps(settings)?;
+    Ledger::open(store, &wrap, former.as_ref()).await
+}
+
+/// What the ledger's key is sealed with, and was sealed with before.
+fn wraps(settings: &Settings) -> Result<(Wrap, Option<Wrap>), Trouble> {
     let unfit = || Trouble::Unfit("no key can be made of the secret".to_owned());
     let wrap = settings.credentials.derive(Wrap::from_secret).ok_or_else(unfit)?;
     let former = settings.former_secret.as_ref().map(|secret| Wrap::from_secret(secret.as_bytes()));
     let former = former.map(|former| former.ok_or_else(unfit)).transpose()?;
-    Ledger::open(store, &wrap, former.as_ref()).await
+    Ok((wrap, former))
 }
 
 fn wrong(setting: &str, trouble: &Trouble) -> Failure {

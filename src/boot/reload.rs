@@ -8,8 +8,19 @@ use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Settings};
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 9] =
-    ["deadline.", "quota.", "pace.", "retry.", "breaker.", "cache.", "purchase.", "budget.", "protected."];
+const LIVE: [&str; 11] = [
+    "access.",
+    "callers.",
+    "deadline.",
+    "quota.",
+    "pace.",
+    "retry.",
+    "breaker.",
+    "cache.",
+    "purchase.",
+    "budget.",
+    "protected.",
+];
 
 /// Takes new settings over on every SIGHUP, for ever.
 pub(super) async fn run(

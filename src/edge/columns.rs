@@ -92,6 +92,18 @@ pub fn columns(reason: Reason) -> Columns {
             "Compressed messages are not read",
             "Send the message uncompressed; none of this API is long.",
         ),
+        Reason::Unauthenticated => (
+            StatusCode::UNAUTHORIZED,
+            Code::Unauthenticated,
+            "A token is needed that gizad knows",
+            "Send `Authorization: Bearer gzd_…` (over gRPC as metadata). Its operator makes one with `gizad token new NAME`.",
+        ),
+        Reason::ScopeMissing => (
+            StatusCode::FORBIDDEN,
+            Code::PermissionDenied,
+            "The caller may not do this",
+            "Have the scope that is named added to the caller's under [callers] in the settings, if it is meant to do this.",
+        ),
         Reason::KeyRequired => (
             StatusCode::BAD_REQUEST,
             Code::InvalidArgument,

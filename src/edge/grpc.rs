@@ -21,8 +21,8 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status};
-use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
+use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status, token};
+use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, nearest};
 use crate::fault::{Fault, Reason};
 
@@ -150,9 +150,20 @@ where
         return Err(Fault::violated(Reason::ValidationFailed, violations));
     }
     let key = key::read(headers, operation, &request)?;
-    let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
-    let face = Face::Grpc;
-    Ok(Call { operation, effect, request, id, face, caller, key, urgent: false, deadline, wishes })
+    Ok(Call {
+        operation,
+        effect: operation.effect,
+        request,
+        id: arrival.id.clone(),
+        face: Face::Grpc,
+        presented: token::presented(headers),
+        caller: Caller::Anonymous,
+        scopes: Scopes::NONE,
+        key,
+        urgent: false,
+        deadline,
+        wishes,
+    })
 }
 
 fn success(reply: &Reply) -> Response<Body> {

@@ -1,14 +1,14 @@
 //! A fault in REST: `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
 use super::columns::{code_name, columns};
 use super::{rate, standing};
 use crate::call::RequestId;
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason};
 
 /// The body: the members of RFC 9457, then what a program and a person need beyond them.
 pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
@@ -56,6 +56,10 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if fault.reason == Reason::Unauthenticated {
+        // A 401 says how (RFC 9110, section 15.5.2; RFC 6750, section 3).
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(wait) = fault.try_again() {
         headers.insert(RETRY_AFTER, HeaderValue::from(rate::seconds(wait)));
     }

@@ -24,8 +24,8 @@ use prost_reflect::DynamicMessage;
 use tower::ServiceExt as _;
 
 use super::terms::Terms;
-use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing};
-use crate::call::{Call, Caller, Face, Made, Reply, RequestId};
+use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing, token};
+use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
 
@@ -183,21 +183,37 @@ async fn read_call(
     let body = read_body(&parts.headers, body, options, terms.deadline.left()).await?;
     let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
     let key = key::read(&parts.headers, operation, &request)?;
-    Ok(Call { key, ..call(operation, request, terms, arrival) })
+    Ok(Call { key, ..call(operation, request, terms, &parts.headers, arrival) })
 }
 
 /// A call of what has nothing but its path and its query to read.
 fn plain_call(operation: &'static Operation, parts: &Parts, arrival: &Arrival) -> Result<Call, Fault> {
     let terms = Terms::rest(&parts.headers, arrival.begun)?;
     let request = read::request(operation, None, parts.uri.query().unwrap_or_default(), &[])?;
-    Ok(call(operation, request, terms, arrival))
+    Ok(call(operation, request, terms, &parts.headers, arrival))
 }
 
-fn call(operation: &'static Operation, request: DynamicMessage, terms: Terms, arrival: &Arrival) -> Call {
-    let Terms { deadline, wishes } = terms;
-    let (effect, id, caller) = (operation.effect, arrival.id.clone(), Caller::Anonymous);
-    let face = Face::Rest;
-    Call { operation, effect, request, id, face, caller, key: None, urgent: false, deadline, wishes }
+fn call(
+    operation: &'static Operation,
+    request: DynamicMessage,
+    terms: Terms,
+    headers: &HeaderMap,
+    arrival: &Arrival,
+) -> Call {
+    Call {
+        operation,
+        effect: operation.effect,
+        request,
+        id: arrival.id.clone(),
+        face: Face::Rest,
+        presented: token::presented(headers),
+        caller: Caller::Anonymous,
+        scopes: Scopes::NONE,
+        key: None,
+        urgent: false,
+        deadline: terms.deadline,
+        wishes: terms.wishes,
+    }
 }
 
 /// The whole body, if it is short, quick and JSON. An empty one needs no label.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use super::keys::Keys;
+use super::statement;
 use super::{Entry, Filter, Kept, Period, Row, Store, Trouble, Wrap};
 use crate::purchase::{Record, Spent, State, calendar};
 
@@ -57,6 +58,17 @@ impl Ledger {
                 }
             }
         };
+        Ok(Self { store, keys: Arc::new(keys) })
+    }
+
+    /// Opens it for reading alone: nothing is written, also where it is to be sealed anew.
+    ///
+    /// # Errors
+    /// When nothing was ever written, when it was sealed with another secret, or when the store has trouble.
+    pub async fn read(store: Arc<dyn Store>, wrap: &Wrap, former: Option<&Wrap>) -> Result<Self, Trouble> {
+        let nothing = || Trouble::Unfit("nothing was ever written to this ledger".to_owned());
+        let kept = store.note(KEY).await?.ok_or_else(nothing)?;
+        let (keys, _anew) = Keys::open(&kept, wrap, former)?;
         Ok(Self { store, keys: Arc::new(keys) })
     }
 
@@ -188,47 +200,87 @@ impl Ledger {
     }
 
     /// Reads everything and compares: the chain of the entries, and what operations can be found by. Says how many
-    /// entries there are, and everything that is wrong.
+    /// entries there are, and everything that is wrong. What is written meanwhile is left for the next time.
     ///
     /// # Errors
-    /// When the store has trouble.
+    /// When the store has trouble before there is anything to compare.
     pub async fn verify(&self) -> Result<(i64, Vec<String>), Trouble> {
+        let (head, note, rows) = self.at_rest().await?;
         let mut wrong = Vec::new();
         let mut latest: HashMap<String, (i64, Row)> = HashMap::new();
-        let (mut seq, mut mac) = (0, [0; 32]);
-        loop {
-            let entries = self.store.entries(seq, PAGE).await?;
+        let mut at = Head { seq: 0, mac: [0; 32] };
+        while at.seq < head.seq {
+            let entries = match self.store.entries(at.seq, PAGE).await {
+                Ok(entries) => entries,
+                Err(trouble) => {
+                    wrong.push(format!("behind entry {}: {trouble}", at.seq));
+                    break;
+                }
+            };
             if entries.is_empty() {
                 break;
             }
-            for entry in entries {
-                if entry.seq != seq + 1 {
-                    wrong.push(format!("entry {}: {} is missing before it", entry.seq, seq + 1));
-                }
-                let expected = self.keys.mac(&mac, entry.seq, entry.at_ms, &entry.id, &entry.body);
-                if expected != entry.mac {
-                    wrong.push(format!("entry {}: it was changed, or what was before it", entry.seq));
-                }
+            for entry in entries.into_iter().filter(|entry| entry.seq <= head.seq) {
+                self.compare(at, &entry, &mut wrong);
+                at = Head { seq: entry.seq, mac: entry.mac };
                 match decoded(&entry.id, &entry.body) {
                     Ok(record) => drop(latest.insert(entry.id, (entry.seq, row(&record)))),
                     Err(trouble) => wrong.push(format!("entry {}: {trouble}", entry.seq)),
                 }
-                (seq, mac) = (entry.seq, entry.mac);
             }
         }
-        if self.head().await? != (Head { seq, mac }) {
-            wrong.push(format!("the end: the latest entry is {seq}, and not the one that was written last"));
+        let noted = (at.seq > 0).then(|| statement::head_note(at.seq, &at.mac));
+        if note != noted || at.seq != head.seq {
+            wrong.push(format!(
+                "the end: the latest entry is {}, and not the one that was written last",
+                at.seq
+            ));
         }
-        for kept in self.store.list(&Filter::default()).await? {
-            match latest.remove(&kept.row.id) {
-                Some((seq, row)) if seq == kept.seq && row == kept.row => {}
-                Some(_) => wrong.push(format!("{}: its row is not what its latest entry says", kept.row.id)),
-                None => wrong.push(format!("{}: there is a row and no entry", kept.row.id)),
-            }
+        match rows {
+            Ok(rows) => wrong.extend(apart(rows, latest)),
+            Err(trouble) => wrong.push(format!("the rows: {trouble}")),
         }
-        wrong.extend(latest.into_keys().map(|id| format!("{id}: there are entries and no row")));
-        Ok((seq, wrong))
+        Ok((at.seq, wrong))
     }
+
+    /// The end, what is noted of it, and the rows, all of one moment.
+    async fn at_rest(&self) -> Result<(Head, Option<Vec<u8>>, Result<Vec<Kept>, Trouble>), Trouble> {
+        for _ in 0..TRIES {
+            let head = self.head().await?;
+            let note = self.store.note(statement::HEAD).await?;
+            let rows = self.store.list(&Filter::default()).await;
+            if self.head().await? == head {
+                return Ok((head, note, rows));
+            }
+        }
+        Err(Trouble::Taken)
+    }
+
+    /// What is wrong with an entry behind another.
+    fn compare(&self, before: Head, entry: &Entry, wrong: &mut Vec<String>) {
+        if entry.seq != before.seq + 1 {
+            wrong.push(format!("entry {}: {} is missing before it", entry.seq, before.seq + 1));
+        }
+        if self.keys.mac(&before.mac, entry.seq, entry.at_ms, &entry.id, &entry.body) != entry.mac {
+            wrong.push(format!("entry {}: it was changed, or what was before it", entry.seq));
+        }
+    }
+}
+
+/// Where the rows are not what the latest entries say.
+fn apart(rows: Vec<Kept>, mut latest: HashMap<String, (i64, Row)>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for kept in rows {
+        match latest.remove(&kept.row.id) {
+            Some((seq, row)) if seq == kept.seq && row == kept.row => {}
+            Some(_) => wrong.push(format!("{}: its row is not what its latest entry says", kept.row.id)),
+            None => wrong.push(format!("{}: there is a row and no entry", kept.row.id)),
+        }
+    }
+    let mut rest: Vec<String> = latest.into_keys().collect();
+    rest.sort_unstable();
+    wrong.extend(rest.into_iter().map(|id| format!("{id}: there are entries and no row")));
+    wrong
 }
 
 /// Whether two are the same point of an operation's life.
@@ -241,7 +293,8 @@ fn record(kept: &Kept) -> Result<Record, Trouble> {
 }
 
 fn decoded(id: &str, body: &[u8]) -> Result<Record, Trouble> {
-    Record::decode(body).map_err(|error| Trouble::Failed(format!("the record of {id} cannot be read: {error}")))
+    Record::decode(body)
+        .map_err(|error| Trouble::Failed(format!("the record of {id} cannot be read: {error}")))
 }
 
 /// What a record can be found by.

@@ -97,6 +97,8 @@ fn passes(reason: Reason) -> bool {
         | Reason::HostNotAllowed
         | Reason::CrossSite
         | Reason::CompressionUnsupported
+        | Reason::Unauthenticated
+        | Reason::ScopeMissing
         | Reason::KeyRequired
         | Reason::KeyReused
         | Reason::TwinInDoubt

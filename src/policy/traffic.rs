@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Kept, Options, breaker, cache, deadline, guard, pace, quota, retry};
+use super::{Kept, Options, access, breaker, cache, deadline, guard, pace, quota, retry};
 use crate::ambient;
 use crate::contract::{Contract, Effect};
 
 /// The state of all policies for one account.
 #[derive(Clone)]
 pub struct Traffic {
+    pub(super) register: Arc<access::Register>,
     pub(super) clock: Arc<deadline::Clock>,
     pub(super) shelf: Arc<cache::Shelf>,
     pub(super) counters: Arc<quota::Counters>,
@@ -45,6 +46,7 @@ impl Traffic {
         // A question that everyone may ask, and that needs no parameters.
         let question = contract.operations().iter().find(|operation| operation.effect == Effect::Public);
         Self {
+            register: Arc::new(access::Register::new(&options.access)),
             clock: Arc::new(deadline::Clock::new(options.deadline)),
             shelf: Arc::new(cache::Shelf::new(&options.cache, tasks.clone())),
             counters: Arc::new(quota::Counters::new(options.quota)),
@@ -60,6 +62,7 @@ impl Traffic {
     ///
     /// The actions stay as they are: what may be called is decided when gizad starts.
     pub fn change(&self, options: &Options) {
+        self.register.change(&options.access);
         self.clock.change(options.deadline);
         self.shelf.change(&options.cache);
         self.counters.change(options.quota);

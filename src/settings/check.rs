@@ -23,7 +23,10 @@ pub(super) fn settings(
     let mut check = Check { given, mistakes };
     let listen = Listen { api: check.address("listen.api"), admin: check.address("listen.admin") };
     if !in_sandbox && !listen.api.ip().is_loopback() {
-        check.wrong("listen.api", "a loopback address, because gizad does not tell its callers apart yet");
+        check.wrong(
+            "listen.api",
+            "a loopback address, because tokens and answers would go over the network in the clear",
+        );
     }
     if listen.api == listen.admin && listen.api.port() != 0 {
         check.wrong("listen.admin", "another address than that of listen.api");
@@ -47,7 +50,7 @@ pub(super) fn settings(
         listen,
         upstream,
         credentials,
-        policy: check.policy(),
+        policy: check.policy(in_sandbox),
         state: check.state(in_sandbox),
         ledger: check.ledger(in_sandbox),
         former_secret: check.former_secret(),

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::access::sum;
 use super::{DEFAULTS, Flags};
+use crate::call::Token;
 use crate::contract::nearest;
 
 /// Sections whose keys are the operator's own.
-const FREE: [&str; 4] = ["actions", "budget.callers", "cache.operations", "upstream.words"];
+const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "callers", "upstream.words"];
 /// Settings that are never shown.
 const SECRET: [&str; 3] = ["credentials.secret", "ledger.url", "sandbox.secret"];
 
@@ -57,15 +59,26 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The value as it may be seen: no secret, and no user and password of a URL.
+    /// The value as it may be seen: no secret, no user and password of a URL, and no token, wherever it was put.
     pub(super) fn shown(&self) -> String {
-        if SECRET.contains(&self.path.as_str()) && self.value.as_str() != Some("") {
+        let secret = SECRET.contains(&self.path.as_str()) && self.value.as_str() != Some("");
+        if secret || self.value.to_string().contains(Token::PREFIX) || self.is_doubtful_at_a_caller() {
             return "\"[masked]\"".to_owned();
         }
         match self.value.as_str().and_then(|text| text.split_once("://")?.1.rsplit_once('@')) {
             Some(_) => "\"[masked]\"".to_owned(),
             None => self.value.to_string(),
         }
+    }
+
+    /// Something at a caller that is neither a digest nor its scopes: perhaps what the digest should be of.
+    fn is_doubtful_at_a_caller(&self) -> bool {
+        let texts = match &self.value {
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            other => vec![other.as_str()],
+        };
+        let digests = texts.into_iter().flatten().all(|text| sum(text).is_some());
+        self.path.starts_with("callers.") && !self.path.ends_with(".scopes") && !digests
     }
 }
 

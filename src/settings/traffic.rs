@@ -18,9 +18,10 @@ const LONGEST_USE: u64 = 30 * 86_400;
 const LONGEST_WINDOW: Duration = Duration::from_secs(30 * 86_400);
 
 impl Check<'_> {
-    pub(super) fn policy(&mut self) -> policy::Options {
+    pub(super) fn policy(&mut self, in_sandbox: bool) -> policy::Options {
         policy::Options {
             actions: self.actions(),
+            access: self.access(in_sandbox),
             deadline: self.deadline(),
             quota: self.rate("quota"),
             pace: self.pace(),

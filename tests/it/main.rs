@@ -11,6 +11,7 @@
     reason = "a test fails loudly, and reaches for clocks, files and tasks as it likes"
 )]
 
+mod access;
 mod answers;
 mod cache;
 #[path = "../client/codec.rs"]
@@ -20,6 +21,7 @@ mod grpc;
 mod ledger;
 mod operations;
 mod provider;
+mod records;
 mod rig;
 mod secrets;
 mod settings;

@@ -234,6 +234,8 @@ pub(super) fn health(answer: &Answer) -> Health {
         | Reason::HostNotAllowed
         | Reason::CrossSite
         | Reason::CompressionUnsupported
+        | Reason::Unauthenticated
+        | Reason::ScopeMissing
         | Reason::KeyRequired
         | Reason::KeyReused
         | Reason::TwinInDoubt

@@ -13,7 +13,7 @@ use super::order::Provider;
 use super::run::{self, unwritten};
 use super::{reconcile, shown};
 use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Key, Reply};
+use crate::call::{Call, Caller, Deadline, Key, Reply, Scope};
 use crate::contract::Violation;
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Filter, Ledger, Trouble};
@@ -34,6 +34,7 @@ pub(super) async fn answer(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> 
         "ListOperations" => list(&desk, &ledger, &call).await,
         "GetOperation" => get(&desk, &ledger, &call).await,
         "ReconcileOperation" => {
+            admin(&call)?;
             let record = own(&ledger, &call).await?;
             reconcile::look(&desk, &ledger, &record).await?;
             let record = own(&ledger, &call).await?;
@@ -45,13 +46,14 @@ pub(super) async fn answer(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> 
     }
 }
 
-/// Whether a caller sees and decides what is another's. As long as callers are not told apart, everyone who gets here is
-/// the operator of this machine.
-fn is_admin(caller: &Caller) -> bool {
-    match caller {
-        Caller::Anonymous | Caller::Gizad => true,
-        Caller::Named(_) => false,
-    }
+/// Whether a caller sees and decides what is another's.
+fn is_admin(call: &Call) -> bool {
+    call.scopes.has(Scope::Admin)
+}
+
+/// Refuses whoever decides only for itself.
+fn admin(call: &Call) -> Result<(), Fault> {
+    if is_admin(call) { Ok(()) } else { Err(Fault::lacking(Scope::Admin)) }
 }
 
 fn resource(desk: &Desk, ledger: &Ledger, record: &Record) -> Reply {
@@ -67,7 +69,7 @@ fn text(call: &Call, name: &str) -> String {
 async fn own(ledger: &Ledger, call: &Call) -> Result<Record, Fault> {
     let id = text(call, "operation_id");
     let record = ledger.by_id(&id).await.map_err(|trouble| unwritten(&trouble))?;
-    let record = record.filter(|record| is_admin(&call.caller) || record.caller == call.caller.as_str());
+    let record = record.filter(|record| is_admin(call) || record.caller == call.caller.as_str());
     record.ok_or_else(|| Fault::new(Reason::OperationNotFound, "there is no such operation"))
 }
 
@@ -109,7 +111,7 @@ async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault>
     let states = states.filter_map(Value::as_enum_number).filter_map(|state| State::try_from(state).ok());
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
     let wanted = filled(text(call, "caller"));
-    let caller = if is_admin(&call.caller) { wanted } else { Some(call.caller.as_str().to_owned()) };
+    let caller = if is_admin(call) { wanted } else { Some(call.caller.as_str().to_owned()) };
     let size = call.request.get_field_by_name("page_size").and_then(|size| size.as_i32()).unwrap_or(0);
     let size = u32::try_from(size).ok().filter(|size| *size > 0).unwrap_or(PAGE);
     let after = match text(call, "page_token") {
@@ -158,9 +160,10 @@ fn moment(request: &DynamicMessage, name: &str) -> Option<i64> {
 
 /// Consents, and has it sent.
 async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> {
+    admin(call)?;
     let record = own(ledger, call).await?;
-    if !is_admin(&call.caller) || record.caller == call.caller.as_str() {
-        let detail = "another caller, with the scope admin, consents to it";
+    if record.caller == call.caller.as_str() {
+        let detail = "whoever asked for it cannot consent to it; another caller with the scope admin can";
         return Err(Fault::new(Reason::SelfApproval, detail));
     }
     let by = call.caller.as_str().to_owned();
@@ -216,12 +219,17 @@ async fn resolve(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fau
         }
     };
     // What became of money is not for everyone to say.
-    if !is_admin(&call.caller) && !matches!(event, Event::GivenUp { .. }) {
-        return Err(Fault::new(Reason::SelfApproval, "a caller with the scope admin states it"));
+    if !matches!(event, Event::GivenUp { .. }) {
+        admin(call)?;
     }
     let record = changed(ledger, &record, event).await?;
     desk.announce();
-    tracing::warn!(operation = record.id, state = record.state().as_str(), by = record.decided_by, "resolved");
+    tracing::warn!(
+        operation = record.id,
+        state = record.state().as_str(),
+        by = record.decided_by,
+        "resolved"
+    );
     Ok(resource(desk, ledger, &record))
 }
 

@@ -1,0 +1,335 @@
+//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token, or is refused.
+//!
+//! A token that is not known is never taken for none, so that nobody who means to be somebody is somebody else: idempotency
+//! keys, budgets and operations belong to names. Absent here: the tokens, of which only digests are known.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+
+use subtle::{Choice, ConstantTimeEq as _};
+use tower::Service;
+
+use super::{Answering, Inner};
+use crate::call::{Call, Caller, Reply, Scope, Scopes, Token};
+use crate::contract::Effect;
+use crate::fault::{Fault, Reason};
+
+/// The settings of access.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The callers that have a token, by name.
+    pub callers: BTreeMap<String, Grant>,
+    /// What everybody else may do.
+    pub anonymous: Anonymous,
+}
+
+/// What a caller has.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The digests of its tokens: one, or two while one takes the place of the other.
+    pub tokens: Vec<[u8; 32]>,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+/// What may be done without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Everything, because nothing is real.
+    Everything,
+    /// Everything as long as nobody has a token, and nothing from then on.
+    UntilCallers,
+    /// This.
+    Only(Scopes),
+}
+
+impl Options {
+    /// Whether everybody who reaches gizad may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.callers.is_empty() && self.anonymous == Anonymous::UntilCallers
+    }
+}
+
+/// Compared with where there is nothing to compare with, so that it takes as long. The digest of nothing that is known.
+const NOBODY: &[[u8; 32]] = &[[0; 32]];
+
+/// The callers.
+#[derive(Debug)]
+pub(super) struct Register(RwLock<Arc<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    callers: BTreeMap<Arc<str>, Grant>,
+    anonymous: Scopes,
+    /// Whether anybody has, or had, a token.
+    guarded: bool,
+}
+
+impl Known {
+    fn new(options: &Options, guarded: bool) -> Self {
+        let guarded = guarded || !options.callers.is_empty();
+        let anonymous = match options.anonymous {
+            Anonymous::UntilCallers if guarded => Scopes::NONE,
+            Anonymous::Everything | Anonymous::UntilCallers => Scopes::all(),
+            Anonymous::Only(scopes) => scopes,
+        };
+        let callers = options.callers.iter().map(|(name, grant)| (name.as_str().into(), grant.clone()));
+        Self { callers: callers.collect(), anonymous, guarded }
+    }
+
+    /// Whose token it is, and what that caller may do.
+    fn caller(&self, token: Option<&Token>) -> Result<(Caller, Scopes), Fault> {
+        let Some(token) = token else { return Ok((Caller::Anonymous, self.anonymous)) };
+        let named = token.caller();
+        let found = named.and_then(|name| self.callers.get_key_value(name));
+        let sum = token.sha256();
+        let sums = found.map_or(NOBODY, |(_, grant)| &grant.tokens);
+        let fits = sums.iter().fold(Choice::from(0), |fits, kept| fits | kept.ct_eq(&sum));
+        match (found, named) {
+            (Some((name, grant)), _) if fits.into() => Ok((Caller::Named(name.clone()), grant.scopes)),
+            (_, Some(name)) => {
+                let fault = Fault::new(Reason::Unauthenticated, "this token is not known, or not any more");
+                Err(fault.with_private(format!("it names the caller {name}")))
+            }
+            (_, None) => {
+                let detail =
+                    "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged";
+                Err(Fault::new(Reason::Unauthenticated, detail))
+            }
+        }
+    }
+}
+
+impl Register {
+    pub(super) fn new(options: &Options) -> Self {
+        Self(RwLock::new(Arc::new(Known::new(options, false))))
+    }
+
+    /// Takes new callers over. When the last one goes, gizad does not open to everybody: somebody has just been locked out.
+    pub(super) fn change(&self, options: &Options) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(Known::new(options, known.guarded));
+    }
+
+    fn known(&self) -> Arc<Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a call needs: one of these, or nothing.
+fn needed(call: &Call) -> &'static [Scope] {
+    match call.effect {
+        Effect::Public => &[],
+        Effect::Read => &[Scope::Read],
+        Effect::Secret => &[Scope::Sensitive],
+        // Gizad's own record asks more of some, and knows whose operation it is.
+        Effect::Converge | Effect::Once if call.operation.local => {
+            &[Scope::Admin, Scope::Write, Scope::Spend]
+        }
+        Effect::Converge | Effect::Once => &[Scope::Write],
+        Effect::Spend => &[Scope::Spend],
+    }
+}
+
+/// Lets through who may.
+#[derive(Clone)]
+pub(super) struct Access<S> {
+    register: Arc<Register>,
+    inner: S,
+}
+
+impl<S> Access<S> {
+    pub(super) fn new(register: Arc<Register>, inner: S) -> Self {
+        Self { register, inner }
+    }
+
+    /// The call of who really calls. Nobody needs the token any more.
+    fn admit(&self, call: Call) -> Result<Call, Fault> {
+        let (caller, scopes) = self.register.known().caller(call.presented.as_ref())?;
+        let needed = needed(&call);
+        match needed.first() {
+            Some(lacking) if !needed.iter().any(|scope| scopes.has(*scope)) => Err(match caller {
+                Caller::Anonymous => {
+                    let detail =
+                        format!("a token with the scope {} is needed, and there is none", lacking.as_str());
+                    Fault::new(Reason::Unauthenticated, detail)
+                }
+                Caller::Gizad | Caller::Named(_) => Fault::lacking(*lacking),
+            }),
+            _ => Ok(Call { presented: None, caller, scopes, ..call }),
+        }
+    }
+}
+
+impl<S: Inner> Service<Call> for Access<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match self.admit(call) {
+            Ok(call) => self.inner.call(call),
+            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::play;
+
+    const OF: [(Effect, Option<Scope>); 6] = [
+        (Effect::Public, None),
+        (Effect::Read, Some(Scope::Read)),
+        (Effect::Secret, Some(Scope::Sensitive)),
+        (Effect::Converge, Some(Scope::Write)),
+        (Effect::Once, Some(Scope::Write)),
+        (Effect::Spend, Some(Scope::Spend)),
+    ];
+
+    /// A call of the provider; gizad's own operations are another matter.
+    fn of_effect(effect: Effect) -> Call {
+        match effect {
+            Effect::Converge => play::call("VpsService.StopVps"),
+            other => play::of_effect(other),
+        }
+    }
+
+    fn scopes(scopes: &[Scope]) -> Scopes {
+        scopes.iter().copied().collect()
+    }
+
+    fn options(callers: &[(&str, &Token, &[Scope])], anonymous: Anonymous) -> Options {
+        let callers = callers.iter().map(|(name, token, granted)| {
+            ((*name).to_owned(), Grant { tokens: vec![token.sha256()], scopes: scopes(granted) })
+        });
+        Options { callers: callers.collect(), anonymous }
+    }
+
+    fn token(name: &str) -> Token {
+        Token::new(name).expect("randomness").0
+    }
+
+    fn access(options: &Options) -> Access<play::Provider> {
+        Access::new(Arc::new(Register::new(options)), play::Provider::fine())
+    }
+
+    fn outcome(
+        access: &Access<play::Provider>,
+        effect: Effect,
+        token: Option<&Token>,
+    ) -> Result<Caller, Reason> {
+        let call = Call { presented: token.cloned(), ..of_effect(effect) };
+        access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
+    }
+
+    #[test]
+    fn each_effect_needs_its_scope_and_no_other_will_do() {
+        for granted in Scope::ALL {
+            let ci = token("ci");
+            let access = access(&options(&[("ci", &ci, &[granted])], Anonymous::UntilCallers));
+            for (effect, needed) in OF {
+                let expected = match needed {
+                    Some(needed) if needed != granted => Err(Reason::ScopeMissing),
+                    _ => Ok(Caller::named("ci")),
+                };
+                assert_eq!(outcome(&access, effect, Some(&ci)), expected, "{granted:?} {effect}");
+                if let Err(fault) = access.admit(Call { presented: Some(ci.clone()), ..of_effect(effect) }) {
+                    assert!(fault.detail.ends_with(needed.expect("one").as_str()), "{}", fault.detail);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_only_reads_decides_nothing_in_gizads_own_record() {
+        for granted in Scope::ALL {
+            let ci = token("ci");
+            let access = access(&options(&[("ci", &ci, &[granted])], Anonymous::UntilCallers));
+            let resolve = play::call("OperationService.ResolveOperation");
+            let admitted = access.admit(Call { presented: Some(ci), ..resolve });
+            let enough = matches!(granted, Scope::Admin | Scope::Write | Scope::Spend);
+            assert_eq!(admitted.is_ok(), enough, "{granted:?}");
+        }
+    }
+
+    #[test]
+    fn who_comes_without_a_token_gets_what_the_settings_say() {
+        let ci = token("ci");
+        let none: &[(&str, &Token, &[Scope])] = &[];
+        let one: &[(&str, &Token, &[Scope])] = &[("ci", &ci, &[Scope::Read])];
+        let read = Anonymous::Only(scopes(&[Scope::Read]));
+        for (callers, anonymous, reads, spends) in [
+            (none, Anonymous::UntilCallers, true, true),
+            (one, Anonymous::UntilCallers, false, false),
+            (one, Anonymous::Everything, true, true),
+            (none, read, true, false),
+            (one, read, true, false),
+        ] {
+            let access = access(&options(callers, anonymous));
+            for (effect, may) in [(Effect::Public, true), (Effect::Read, reads), (Effect::Spend, spends)] {
+                let expected = if may { Ok(Caller::Anonymous) } else { Err(Reason::Unauthenticated) };
+                assert_eq!(outcome(&access, effect, None), expected, "{anonymous:?} {effect}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_not_known_is_refused_whatever_is_asked() {
+        let (ci, other) = (token("ci"), token("ci"));
+        let with_one = access(&options(&[("ci", &ci, &Scope::ALL)], Anonymous::Everything));
+        let with_none = access(&options(&[], Anonymous::UntilCallers));
+        for (effect, _) in OF {
+            for unknown in [&other, &token("nobody"), &Token::presented("x"), &Token::presented("")] {
+                assert_eq!(outcome(&with_one, effect, Some(unknown)), Err(Reason::Unauthenticated));
+            }
+            assert_eq!(outcome(&with_none, effect, Some(&ci)), Err(Reason::Unauthenticated));
+        }
+    }
+
+    #[test]
+    fn a_digest_of_zeroes_lets_nobody_in() {
+        let access = access(&options(&[], Anonymous::Only(Scopes::NONE)));
+        assert_eq!(outcome(&access, Effect::Read, Some(&token("nobody"))), Err(Reason::Unauthenticated));
+    }
+
+    #[test]
+    fn callers_come_and_go_and_the_last_one_leaves_the_door_shut() {
+        let (ci, next) = (token("ci"), token("ci"));
+        let access = access(&options(&[], Anonymous::UntilCallers));
+        assert_eq!(outcome(&access, Effect::Spend, None), Ok(Caller::Anonymous));
+        access.register.change(&options(&[("ci", &ci, &Scope::ALL)], Anonymous::UntilCallers));
+        assert_eq!(outcome(&access, Effect::Spend, None), Err(Reason::Unauthenticated));
+        assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Ok(Caller::named("ci")));
+
+        let both = Grant { tokens: vec![ci.sha256(), next.sha256()], scopes: Scopes::all() };
+        let callers = BTreeMap::from([("ci".to_owned(), both)]);
+        access.register.change(&Options { callers, anonymous: Anonymous::UntilCallers });
+        for fits in [&ci, &next] {
+            assert_eq!(outcome(&access, Effect::Spend, Some(fits)), Ok(Caller::named("ci")));
+        }
+
+        access.register.change(&options(&[], Anonymous::UntilCallers));
+        assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Err(Reason::Unauthenticated));
+        assert_eq!(outcome(&access, Effect::Read, None), Err(Reason::Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_goes_nowhere_and_what_goes_on_carries_no_token() {
+        let ci = token("ci");
+        let mut access = access(&options(&[("ci", &ci, &[Scope::Read])], Anonymous::UntilCallers));
+        let provider = access.inner.clone();
+        assert!(access.call(of_effect(Effect::Read)).await.is_err());
+        assert_eq!(provider.seen(), 0);
+        let admitted = access.admit(Call { presented: Some(ci), ..of_effect(Effect::Read) }).expect("known");
+        assert!(admitted.presented.is_none() && admitted.scopes == scopes(&[Scope::Read]));
+        assert!(access.call(admitted).await.is_err(), "and nothing is left to come in with again");
+    }
+}

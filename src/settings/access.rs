@@ -1,0 +1,130 @@
+//! The settings of access: who has a token, and what may be done with one and without.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::check::Check;
+use crate::call::{Scope, Scopes, Token};
+use crate::policy::access::{Anonymous, Grant, Options};
+
+/// The section of callers.
+const CALLERS: &str = "callers";
+/// What may be set for one.
+const KEYS: &str = "token_sha256 or scopes";
+/// How many tokens a caller may have at once.
+const TOKENS: usize = 2;
+
+/// The lines that let a caller in with a token.
+#[must_use]
+pub fn caller(name: &str, token: &Token, scopes: &[Scope]) -> String {
+    let scopes: Vec<String> = scopes.iter().map(|scope| format!("\"{}\"", scope.as_str())).collect();
+    let sum = token.sha256().iter().fold(String::new(), |mut hex, byte| {
+        let _infallible = write!(hex, "{byte:02x}");
+        hex
+    });
+    format!("[{CALLERS}.{name}]\ntoken_sha256 = \"{sum}\"\nscopes = [{}]\n", scopes.join(", "))
+}
+
+impl Check<'_> {
+    pub(super) fn access(&mut self, in_sandbox: bool) -> Options {
+        Options { callers: self.callers(), anonymous: self.anonymous(in_sandbox) }
+    }
+
+    fn anonymous(&mut self, in_sandbox: bool) -> Anonymous {
+        let path = "access.anonymous";
+        if self.written(path) == Some("auto") {
+            return if in_sandbox { Anonymous::Everything } else { Anonymous::UntilCallers };
+        }
+        let scopes = self.scopes(path);
+        if scopes.has(Scope::Spend) || scopes.has(Scope::Admin) {
+            self.wrong(path, "none of spend and admin, which need a token");
+        }
+        Anonymous::Only(scopes)
+    }
+
+    fn callers(&mut self) -> BTreeMap<String, Grant> {
+        let mut callers: BTreeMap<String, Grant> = BTreeMap::new();
+        let given = self.given;
+        for (key, entry) in given.under(CALLERS) {
+            let (name, what) = key.rsplit_once('.').unwrap_or(("", key));
+            if !Token::is_name(name) {
+                let expected =
+                    "a caller's name of up to 32 letters, digits, - and _, and neither anonymous nor gizad";
+                self.wrong(&entry.path, expected);
+                continue;
+            }
+            let caller = callers
+                .entry(name.to_owned())
+                .or_insert_with(|| Grant { tokens: Vec::new(), scopes: Scopes::NONE });
+            match what {
+                "token_sha256" => caller.tokens = self.sums(&entry.path),
+                "scopes" => caller.scopes = self.scopes(&entry.path),
+                _ => self.wrong(&entry.path, KEYS),
+            }
+        }
+        for (name, caller) in &callers {
+            let path = format!("{CALLERS}.{name}.token_sha256");
+            // One that is there and wrong was said already.
+            if caller.tokens.is_empty() && given.entry(&path).is_none() {
+                self.wrong(&path, "the SHA-256 of its token, as `gizad token new` prints it");
+            }
+        }
+        callers
+    }
+
+    fn sums(&mut self, path: &str) -> Vec<[u8; 32]> {
+        let before = self.mistakes.len();
+        let written = self.names(path);
+        let sums: Option<Vec<[u8; 32]>> = written.iter().map(|text| sum(text)).collect();
+        match sums {
+            Some(sums) if (1..=TOKENS).contains(&sums.len()) => sums,
+            _ => {
+                self.mistakes.truncate(before);
+                self.wrong(
+                    path,
+                    "64 hexadecimal digits, or a list of two such while one token replaces another",
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn scopes(&mut self, path: &str) -> Scopes {
+        let before = self.mistakes.len();
+        let written = self.names(path);
+        let scopes: Option<Scopes> = written.iter().map(|word| Scope::named(word)).collect();
+        scopes.filter(|_| self.mistakes.len() == before).unwrap_or_else(|| {
+            self.mistakes.truncate(before);
+            let known = Scope::ALL.map(Scope::as_str).join(", ");
+            self.wrong(path, &format!("a list of some of {known}"));
+            Scopes::NONE
+        })
+    }
+}
+
+/// A digest in hexadecimal digits.
+pub(super) fn sum(text: &str) -> Option<[u8; 32]> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
+    let bytes: Vec<u8> =
+        digits?.chunks(2).filter_map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect();
+    bytes.try_into().ok().filter(|_| text.len() == 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let (token, _) = Token::new("ci").expect("randomness");
+        let lines = caller("ci", &token, &[Scope::Read, Scope::Spend]);
+        let hex = lines.split('"').nth(1).expect("a digest");
+        assert_eq!(sum(hex), Some(token.sha256()));
+        assert_eq!(sum(&hex.to_uppercase()), Some(token.sha256()));
+        assert!(lines.ends_with("scopes = [\"read\", \"spend\"]\n"), "{lines}");
+        for wrong in ["", "0", &hex[1..], &format!("{hex}0"), &format!("g{}", &hex[1..]), &"é".repeat(32)] {
+            assert_eq!(sum(wrong), None, "{wrong}");
+        }
+    }
+}
