@@ -1,10 +1,14 @@
-//! What each reason means on the wire: one exhaustive match whose columns are the HTTP status, the gRPC code,
-//! a title, and what the reader should do. The two faces cannot drift.
+//! What each reason means on the wire: exhaustive matches whose columns are the HTTP status and the gRPC code,
+//! and beside them a title and what the reader should do. The two faces cannot drift.
+
+mod words;
 
 use http::StatusCode;
 use tonic::Code;
 
 use crate::fault::Reason;
+
+use words::words;
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
@@ -23,339 +27,63 @@ pub struct Columns {
 /// `UNAVAILABLE` by themselves, so no unknown outcome is ever either.
 #[must_use]
 pub fn columns(reason: Reason) -> Columns {
-    let (http, grpc, title, advice) = match reason {
-        Reason::MalformedBody => (
-            StatusCode::BAD_REQUEST,
-            Code::InvalidArgument,
-            "The body could not be read",
-            "Send one JSON object; the detail says where reading stopped.",
-        ),
-        Reason::InvalidArgument => (
-            StatusCode::BAD_REQUEST,
-            Code::InvalidArgument,
-            "A field is unknown or has a value it cannot take",
-            "Correct the fields that are named. If a rule of the provider is named, it was the provider that \
-             did not accept the value.",
-        ),
-        Reason::ValidationFailed => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Code::InvalidArgument,
-            "A value breaks a rule of the API",
-            "Correct the fields that are named. Nothing was sent to the provider.",
-        ),
-        Reason::UnsupportedMediaType => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::InvalidArgument,
-            "The body is not labelled as JSON",
-            "Send the header `Content-Type: application/json` (with curl: --json).",
-        ),
-        Reason::BodyTooLarge => (
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Code::ResourceExhausted,
-            "The body is too large",
-            "Send less: no request of this API needs that much.",
-        ),
-        Reason::BodyTooSlow => (
-            StatusCode::REQUEST_TIMEOUT,
-            Code::DeadlineExceeded,
-            "The body did not arrive in time",
-            "Send the whole body without pausing.",
-        ),
-        Reason::RouteNotFound => (
-            StatusCode::NOT_FOUND,
-            Code::Unimplemented,
-            "There is nothing here",
-            "Compare the path or method with the output of `gizad routes`.",
-        ),
-        Reason::MethodNotAllowed => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            Code::Unimplemented,
-            "The path takes other methods",
-            "Use one of the methods in the `Allow` header.",
-        ),
-        Reason::HostNotAllowed => (
-            StatusCode::MISDIRECTED_REQUEST,
-            Code::PermissionDenied,
-            "The Host is not known",
-            "Call by loopback address or localhost, or have the name added to listen.hosts in the settings. A page \
-             that reaches gizad by a name of its own is refused here.",
-        ),
-        Reason::CrossSite => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "A web page of another site sent this",
-            "Call from a program. Browsers may only call from gizad's own pages.",
-        ),
-        Reason::CompressionUnsupported => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::Unimplemented,
-            "Compressed messages are not read",
-            "Send the message uncompressed; none of this API is long.",
-        ),
-        Reason::Unauthenticated => (
-            StatusCode::UNAUTHORIZED,
-            Code::Unauthenticated,
-            "A token is needed that gizad knows",
-            "Send `Authorization: Bearer gzd_…` (over gRPC as metadata). Its operator makes one with `gizad token new NAME`.",
-        ),
-        Reason::ScopeMissing => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "The caller may not do this",
-            "Have the scope that is named added to the caller's under [callers] in the settings, if it is meant to do this.",
-        ),
-        Reason::KeyRequired => (
-            StatusCode::BAD_REQUEST,
-            Code::InvalidArgument,
-            "A purchase needs an idempotency key",
-            "Send an `Idempotency-Key` (REST) or `request_id` (gRPC) that is new for each purchase that is meant, such as a UUID, and \
-             the same one when calling again for the same purchase.",
-        ),
-        Reason::KeyReused => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Code::InvalidArgument,
-            "The idempotency key belongs to another request",
-            "Nothing was sent. Use a new key for a new request; the same key is for the very same one.",
-        ),
-        Reason::TwinInDoubt => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The same is in doubt already",
-            "Nothing was sent. Look at the operation named here: once it is known what became of it, call again or do not.",
-        ),
-        Reason::BudgetExceeded => (
-            StatusCode::PAYMENT_REQUIRED,
-            Code::FailedPrecondition,
-            "It is over the caller's budget",
-            "Nothing was sent. The limits are [budget] in the settings; what is in doubt counts as spent until it is resolved.",
-        ),
-        Reason::PriceTooHigh => (
-            StatusCode::PAYMENT_REQUIRED,
-            Code::FailedPrecondition,
-            "It costs more than the call allows",
-            "Nothing was sent. Allow more with `max_price_vnd`, or choose something else.",
-        ),
-        Reason::PriceUnknown => (
-            StatusCode::PAYMENT_REQUIRED,
-            Code::FailedPrecondition,
-            "What it costs cannot be known",
-            "Nothing was sent. Without `max_price_vnd` and without a budget it would be sent at whatever price.",
-        ),
-        Reason::LedgerUnavailable => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "The record of purchases cannot be used",
-            "Nothing was sent: what cannot be written down first is not bought. Its operator looks at [ledger] in the settings and at \
-             the log.",
-        ),
-        Reason::OperationNotFound => (
-            StatusCode::NOT_FOUND,
-            Code::NotFound,
-            "There is no such operation",
-            "Compare the identifier with `GET /operations`, which lists those of the caller.",
-        ),
-        Reason::OperationState => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The operation does not stand there",
-            "Read the operation first: what has ended does not change any more.",
-        ),
-        Reason::OperationGivenUp => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The operation was given up",
-            "Nothing was sent, and under this key nothing will be. Use a new key if it is wanted after all.",
-        ),
-        Reason::OperationAbsent => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The operation was not carried out",
-            "It was in doubt, and it was found that nothing came of it. Use a new key to try again.",
-        ),
-        Reason::SelfApproval => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "Somebody else has to consent",
-            "Another caller, with the scope `admin`, approves it.",
-        ),
-        Reason::ServerProtected => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "The settings protect this server",
-            "Nothing was sent. Take it out of `vps` under [protected] in the settings, if it is really meant.",
-        ),
-        Reason::HostnameMismatch => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Code::FailedPrecondition,
-            "The hostname is not that of the server",
-            "Nothing was sent. Look at the server first, and give its present hostname in `confirm_hostname`.",
-        ),
-        Reason::ActionNotAllowed => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "The settings do not allow this action",
-            "List the action with its effect under [actions] in the settings, if it is what you want.",
-        ),
-        Reason::InsufficientBalance => (
-            StatusCode::PAYMENT_REQUIRED,
-            Code::FailedPrecondition,
-            "There is not enough in the wallet",
-            "Deposit money (POST /wallet/deposits) and call again.",
-        ),
-        Reason::NotFound => (
-            StatusCode::NOT_FOUND,
-            Code::NotFound,
-            "The provider knows no such thing",
-            "Check the identifier against the list it comes from.",
-        ),
-        Reason::NotOwned => (
-            StatusCode::FORBIDDEN,
-            Code::PermissionDenied,
-            "It does not belong to this account",
-            "Check the identifier, and whether gizad holds the key of the right account.",
-        ),
-        Reason::AlreadyExists => (
-            StatusCode::CONFLICT,
-            Code::AlreadyExists,
-            "There is one already",
-            "Choose another name, or use what exists.",
-        ),
-        Reason::OutOfStock => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The provider has none left",
-            "Choose another plan or product, or wait.",
-        ),
-        Reason::Busy => (
-            StatusCode::CONFLICT,
-            Code::Aborted,
-            "The provider is still busy with it",
-            "Wait until the running work is done, then call again.",
-        ),
-        Reason::ServiceExpired => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The service has run out or is suspended",
-            "Renew the service first.",
-        ),
-        Reason::UpstreamRefused => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The provider refused",
-            "Read the provider's message. Calling again unchanged will not help.",
-        ),
-        Reason::UpstreamAuthFailed => (
-            StatusCode::BAD_GATEWAY,
-            Code::FailedPrecondition,
-            "The provider does not accept gizad's credentials",
-            "This is about the gateway's own key, not the caller's. Its operator checks [credentials].",
-        ),
-        Reason::UpstreamIpNotAllowed => (
-            StatusCode::BAD_GATEWAY,
-            Code::FailedPrecondition,
-            "The provider does not accept gizad's address",
-            "Its operator has the address in the provider's message allowed by the provider.",
-        ),
-        Reason::UpstreamRateLimited => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Code::ResourceExhausted,
-            "The provider asks to slow down",
-            "Wait, for as long as `Retry-After` says where it is given.",
-        ),
-        Reason::UpstreamMaintenance => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "The provider is being maintained",
-            "Try again later.",
-        ),
-        Reason::UpstreamBlocked => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "Something in front of the provider stopped the request",
-            "The request was not processed. If it lasts, the provider has to let gizad's address through.",
-        ),
-        Reason::UpstreamUnreachable => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "The provider cannot be reached",
-            "Nothing was sent, so calling again is safe. If it lasts, check [upstream] url, DNS and the network.",
-        ),
-        Reason::UpstreamTimeout => (
-            StatusCode::GATEWAY_TIMEOUT,
-            Code::DeadlineExceeded,
-            "The provider did not answer in time",
-            "The call may be repeated: it reads, or lands in the same state.",
-        ),
-        Reason::UpstreamFailed => (
-            StatusCode::BAD_GATEWAY,
-            Code::Unavailable,
-            "The provider failed",
-            "The call may be repeated: it reads, or lands in the same state.",
-        ),
-        Reason::UpstreamRedirected => (
-            StatusCode::BAD_GATEWAY,
-            Code::FailedPrecondition,
-            "The provider points elsewhere",
-            "gizad never follows, because it would carry the key along. Its operator corrects [upstream] url.",
-        ),
-        Reason::UpstreamShapeUnknown => (
-            StatusCode::BAD_GATEWAY,
-            Code::Unknown,
-            "The provider's answer fits no rule",
-            "gizad does not guess. Report the operation and the rule, so that the answer can be understood.",
-        ),
-        Reason::OutcomeUnknown => (
-            StatusCode::CONFLICT,
-            Code::FailedPrecondition,
-            "The outcome is unknown",
-            "The request may have been carried out. Look at what exists (the list, the transactions) before \
-             calling again.",
-        ),
-        Reason::DeadlineExceeded => (
-            StatusCode::GATEWAY_TIMEOUT,
-            Code::DeadlineExceeded,
-            "The time for the call ran out",
-            "Allow more time (Request-Timeout, grpc-timeout), or call less at once. With `sent` \"never\" nothing was \
-             sent; otherwise the call reads, or lands in the same state, and may be repeated.",
-        ),
-        Reason::QuotaExceeded => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Code::ResourceExhausted,
-            "This caller calls too often",
-            "Wait for as long as `Retry-After` says. Nothing was sent. The limit is [quota] in the settings.",
-        ),
-        Reason::PaceExceeded => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Code::ResourceExhausted,
-            "The account is used to capacity",
-            "Wait for as long as `Retry-After` says, or allow the call more time to wait for its turn. Nothing was \
-             sent. The limit is [pace] in the settings.",
-        ),
-        Reason::CircuitOpen => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "The provider is down and left alone for a moment",
-            "Nothing was sent, so calling again is safe, once `Retry-After` has passed.",
-        ),
-        Reason::NotCached => (
-            StatusCode::GATEWAY_TIMEOUT,
-            Code::FailedPrecondition,
-            "There is nothing in memory",
-            "Call without `only-if-cached`.",
-        ),
-        Reason::ShuttingDown => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::Unavailable,
-            "gizad is stopping",
-            "Nothing was sent. Call again when it is back.",
-        ),
-        Reason::Internal => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Code::Internal,
-            "A mistake in gizad",
-            "Report it with the request identifier.",
-        ),
+    let (http, grpc) = match reason {
+        Reason::MalformedBody => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+        Reason::InvalidArgument => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+        Reason::ValidationFailed => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
+        Reason::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+        Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+        Reason::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+        Reason::RouteNotFound => (StatusCode::NOT_FOUND, Code::Unimplemented),
+        Reason::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+        Reason::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, Code::PermissionDenied),
+        Reason::CrossSite => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::CompressionUnsupported => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
+        Reason::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
+        Reason::ScopeMissing => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::KeyRequired => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+        Reason::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
+        Reason::TwinInDoubt => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::BudgetExceeded => (StatusCode::PAYMENT_REQUIRED, Code::FailedPrecondition),
+        Reason::PriceTooHigh => (StatusCode::PAYMENT_REQUIRED, Code::FailedPrecondition),
+        Reason::PriceUnknown => (StatusCode::PAYMENT_REQUIRED, Code::FailedPrecondition),
+        Reason::LedgerUnavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::OperationNotFound => (StatusCode::NOT_FOUND, Code::NotFound),
+        Reason::OperationState => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::OperationGivenUp => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::OperationAbsent => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::SelfApproval => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::ServerProtected => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::HostnameMismatch => (StatusCode::UNPROCESSABLE_ENTITY, Code::FailedPrecondition),
+        Reason::ActionNotAllowed => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::InsufficientBalance => (StatusCode::PAYMENT_REQUIRED, Code::FailedPrecondition),
+        Reason::NotFound => (StatusCode::NOT_FOUND, Code::NotFound),
+        Reason::NotOwned => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::AlreadyExists => (StatusCode::CONFLICT, Code::AlreadyExists),
+        Reason::OutOfStock => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::Busy => (StatusCode::CONFLICT, Code::Aborted),
+        Reason::ServiceExpired => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::UpstreamRefused => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::UpstreamAuthFailed => (StatusCode::BAD_GATEWAY, Code::FailedPrecondition),
+        Reason::UpstreamIpNotAllowed => (StatusCode::BAD_GATEWAY, Code::FailedPrecondition),
+        Reason::UpstreamRateLimited => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        Reason::UpstreamMaintenance => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::UpstreamBlocked => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::UpstreamUnreachable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+        Reason::UpstreamFailed => (StatusCode::BAD_GATEWAY, Code::Unavailable),
+        Reason::UpstreamRedirected => (StatusCode::BAD_GATEWAY, Code::FailedPrecondition),
+        Reason::UpstreamShapeUnknown => (StatusCode::BAD_GATEWAY, Code::Unknown),
+        Reason::OutcomeUnknown => (StatusCode::CONFLICT, Code::FailedPrecondition),
+        Reason::DeadlineExceeded => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+        Reason::QuotaExceeded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        Reason::PaceExceeded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+        Reason::CircuitOpen => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::NotCached => (StatusCode::GATEWAY_TIMEOUT, Code::FailedPrecondition),
+        Reason::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
     };
+    let (title, advice) = words(reason);
     Columns { http, grpc, title, advice }
 }
 
