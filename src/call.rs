@@ -103,7 +103,10 @@ impl Caller {
     /// The caller whose records are kept under a name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        [Self::Anonymous, Self::Gizad].into_iter().find(|c| c.as_str() == name).unwrap_or(Self::Named(name.into()))
+        [Self::Anonymous, Self::Gizad]
+            .into_iter()
+            .find(|c| c.as_str() == name)
+            .unwrap_or(Self::Named(name.into()))
     }
 
     /// The name by which a caller's records are kept.

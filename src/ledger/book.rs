@@ -241,7 +241,8 @@ fn record(kept: &Kept) -> Result<Record, Trouble> {
 }
 
 fn decoded(id: &str, body: &[u8]) -> Result<Record, Trouble> {
-    Record::decode(body).map_err(|error| Trouble::Failed(format!("the record of {id} cannot be read: {error}")))
+    Record::decode(body)
+        .map_err(|error| Trouble::Failed(format!("the record of {id} cannot be read: {error}")))
 }
 
 /// What a record can be found by.

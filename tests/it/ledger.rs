@@ -38,8 +38,8 @@ pub fn unique() -> String {
 
 /// The server that `tests/postgres` has started.
 pub fn server() -> String {
-    std::env::var("GIZAD_TEST_POSTGRES").expect(
-        "GIZAD_TEST_POSTGRES names no server: run the tests with tests/run, or put `tests/postgres run` before the \
+    std::env::var("TEST_POSTGRES").expect(
+        "TEST_POSTGRES names no server: run the tests with tests/run, or put `tests/postgres run` before the \
          command",
     )
 }

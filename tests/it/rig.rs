@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,34 @@ pub struct Gateway {
     pub control: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
     pub http: reqwest::Client,
+    /// Where it writes down what it buys, if nobody else said where.
+    _ledger: Option<Folder>,
+}
+
+/// A folder that is gone with the test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The name of one; whoever uses it makes it.
+    pub fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("gizad-{name}-{}", unique())))
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A word that nothing else in any test has.
+pub fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What came back over REST.
@@ -104,10 +133,13 @@ impl Gateway {
 
     /// One with these settings and no others.
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
+        let ledger = (!elsewhere).then(|| Folder::new("bought"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
             .env("GIZAD_LOG_FORMAT", "json")
+            .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -140,6 +172,7 @@ impl Gateway {
             control: at("sandbox_control"),
             log,
             http: client(),
+            _ledger: ledger,
         }
     }
 
@@ -155,6 +188,12 @@ impl Gateway {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.rest("POST", path, Some(&body)).await
+    }
+
+    /// Posts under an idempotency key.
+    pub async fn buy(&self, key: &str, path: &str, body: &Value) -> Answer {
+        let body = Some(("application/json", body.to_string().into_bytes()));
+        self.send("POST", path, body, &[("idempotency-key", key)]).await
     }
 
     /// Sends any body under any label.
@@ -252,6 +291,21 @@ impl Gateway {
                 _ => request["body"].as_str().expect("text").to_owned(),
             })
             .collect()
+    }
+
+    /// Those of them that ask for an action.
+    pub async fn sent(&self, action: &str) -> Vec<String> {
+        let named = format!("\"action\":\"{action}\"");
+        self.seen().await.into_iter().filter(|seen| seen.contains(&named)).collect()
+    }
+
+    /// Waits until the provider has seen an action.
+    pub async fn reached(&self, action: &str) {
+        let begun = Instant::now();
+        while self.sent(action).await.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "{action} was not sent: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub async fn forget(&self) {

@@ -68,7 +68,8 @@ impl Running {
     /// The moment from which on it may be sent: unless everyone who waited has been told that it never will be.
     pub(super) fn commit(&self) -> bool {
         let mut state = self.lock();
-        let departed = state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
+        let departed =
+            state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
         state.committed = departed > 0 || state.deadlines.is_empty();
         state.committed
     }
@@ -135,9 +136,8 @@ impl Desk {
     }
 
     pub(super) fn below(&self) -> Below {
-        let nothing: Below = Arc::new(|_| {
-            Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) })
-        });
+        let nothing: Below =
+            Arc::new(|_| Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) }));
         self.below.get().cloned().unwrap_or(nothing)
     }
 

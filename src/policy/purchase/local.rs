@@ -221,7 +221,12 @@ async fn resolve(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fau
     }
     let record = changed(ledger, &record, event).await?;
     desk.announce();
-    tracing::warn!(operation = record.id, state = record.state().as_str(), by = record.decided_by, "resolved");
+    tracing::warn!(
+        operation = record.id,
+        state = record.state().as_str(),
+        by = record.decided_by,
+        "resolved"
+    );
     Ok(resource(desk, ledger, &record))
 }
 

@@ -28,7 +28,8 @@ pub(super) async fn place(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
     let options = desk.options();
     let (most_vnd, validate_only) = (most(&call), flag(&call, Term::ValidateOnly));
     if options.require_key && call.effect == Effect::Spend && call.key.is_none() && !validate_only {
-        let detail = "a purchase needs an Idempotency-Key (REST) or request_id (gRPC), so that it is never made twice";
+        let detail =
+            "a purchase needs an Idempotency-Key (REST) or request_id (gRPC), so that it is never made twice";
         return Err(Fault::new(Reason::KeyRequired, detail));
     }
     let job = Job {
@@ -123,7 +124,9 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
         return Err(Fault { operation: Some(running.id.as_str().into()), ..fault.sent(Sent::Maybe) });
     };
     match told {
-        Told::Operation { record, replayed } => shown::answer(desk, ledger, call.operation, &record, replayed),
+        Told::Operation { record, replayed } => {
+            shown::answer(desk, ledger, call.operation, &record, replayed)
+        }
         Told::Preview(preview) => shown::preview(desk, call.operation, &preview),
         Told::Refused(fault) => Err(*fault),
     }

@@ -99,7 +99,9 @@ async fn attempt<W: World>(
     job: &Job,
 ) -> Result<Told, Fault> {
     // A key that is known needs no look at the account.
-    if !job.validate_only && let Some(told) = known(ledger, world, job).await? {
+    if !job.validate_only
+        && let Some(told) = known(ledger, world, job).await?
+    {
         return Ok(told);
     }
     if !job.record.spends {
@@ -161,7 +163,10 @@ async fn objections<W: World>(
     let mut found = Vec::new();
     match (look.price_vnd, job.most_vnd) {
         (Some(price), Some(most)) if price > most => {
-            found.push((Reason::PriceTooHigh, format!("it costs {price} VND, and no more than {most} was allowed")));
+            found.push((
+                Reason::PriceTooHigh,
+                format!("it costs {price} VND, and no more than {most} was allowed"),
+            ));
         }
         (None, Some(_)) => {
             let detail = format!("a most was given, and the price cannot be known: {}", look.source);
@@ -210,7 +215,8 @@ pub(super) async fn consented<W: World>(
         let _anywhere = ledger.store().turn().await.map_err(|trouble| unwritten(&trouble))?;
         let look = world.look().await?;
         if look.price_vnd != record.price_vnd {
-            let detail = "its price is not any more what was consented to; it still waits, and can be given up";
+            let detail =
+                "its price is not any more what was consented to; it still waits, and can be given up";
             return Err(Fault::new(Reason::PriceTooHigh, detail));
         }
         let mut before = record.clone();
@@ -267,7 +273,8 @@ async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Loo
         }
         (record.day, record.month) = calendar(now_ms);
         ledger.store().writer().clone_into(&mut record.owner);
-        let hold = look.as_ref().is_some_and(|look| needs_approval(job, look)) && record.decided_by.is_empty();
+        let hold =
+            look.as_ref().is_some_and(|look| needs_approval(job, look)) && record.decided_by.is_empty();
         let event = if hold { Event::Hold } else { Event::Begin };
         let next = step(&record, event, now_ms).map_err(|wrong| impossible(wrong.0))?;
         // From here on whoever waits is no longer told that nothing was sent.
@@ -299,7 +306,8 @@ async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -> Told {
     let mut record = record;
     loop {
         let ending = world.send().await;
-        let again = matches!(&ending, Ending::Unsent(failure) if passes(failure)) && record.attempt < ATTEMPTS;
+        let again =
+            matches!(&ending, Ending::Unsent(failure) if passes(failure)) && record.attempt < ATTEMPTS;
         let told = finish(ledger, world, record, ending).await;
         let Told::Operation { record: stands, replayed: false } = &told else { return told };
         if !again || stands.state() != State::NotSent {

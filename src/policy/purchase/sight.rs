@@ -37,8 +37,11 @@ impl Eyes {
     /// Everything that can be seen for an operation. What the provider says in no way that is known is left out.
     pub(super) async fn see(&self, operation: &Operation, request: &DynamicMessage) -> Result<Sight, Fault> {
         let at_ms = ambient::unix_millis();
-        let (wallet, moves, listing) =
-            tokio::join!(self.wallet(), self.moves(), self.listing(operation.trace.listing.as_ref(), request));
+        let (wallet, moves, listing) = tokio::join!(
+            self.wallet(),
+            self.moves(),
+            self.listing(operation.trace.listing.as_ref(), request)
+        );
         Ok(Sight { at_ms, wallet_vnd: wallet?, moves: moves?, listing: listing? })
     }
 
@@ -96,7 +99,9 @@ impl Eyes {
         match (fitting.next(), fitting.next()) {
             (Some(item), None) => Ok(amount(price, request, item)),
             (None, _) => Ok((None, format!("{} lists no such item", price.from))),
-            (Some(_), Some(_)) => Ok((None, format!("{} lists several prices, and none was chosen", price.from))),
+            (Some(_), Some(_)) => {
+                Ok((None, format!("{} lists several prices, and none was chosen", price.from)))
+            }
         }
     }
 
@@ -148,7 +153,8 @@ fn is_mute(reason: Reason) -> bool {
 
 /// The items of a list.
 fn items(message: &DynamicMessage) -> Vec<DynamicMessage> {
-    let list = message.descriptor_fields().find(|field| field.is_list() && field.kind().as_message().is_some());
+    let list =
+        message.descriptor_fields().find(|field| field.is_list() && field.kind().as_message().is_some());
     let Some(list) = list else { return Vec::new() };
     let held = message.get_field(&list);
     held.as_list().unwrap_or_default().iter().filter_map(|item| item.as_message().cloned()).collect()
