@@ -18,6 +18,7 @@ mod codec;
 mod edge;
 mod grpc;
 mod ledger;
+mod money;
 mod operations;
 mod provider;
 mod rig;

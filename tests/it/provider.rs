@@ -10,7 +10,7 @@ use gizad::contract::Effect;
 use serde_json::json;
 
 use super::operations::{Row, rows};
-use super::rig::{Gateway, PATIENCE, operation};
+use super::rig::{Gateway, PATIENCE, Sandbox, operation};
 
 fn rows_of(repeatable: bool) -> Vec<Row> {
     let fits = |row: &Row| {
@@ -302,25 +302,11 @@ async fn an_answer_cut_at_any_byte_is_never_a_success() {
 /// `gizad sandbox` alone, in a process of its own that can be killed like a real provider can fail.
 #[tokio::test]
 async fn a_provider_that_is_killed_gives_one_clear_error_at_once() {
-    use std::io::BufRead as _;
-
-    let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_gizad"))
-        .args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
-        .env("GIZAD_LOG_FORMAT", "json")
-        .env("GIZAD_SANDBOX_IDENTIFIER", "IDENTIFIER-canary-41")
-        .env("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut line = String::new();
-    let mut log = std::io::BufReader::new(sandbox.stderr.take().expect("piped"));
-    log.read_line(&mut line).expect("a line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-    let gateway = Gateway::towards(ready["url"].as_str().expect("a URL"), &[]);
+    let mut sandbox = Sandbox::start();
+    let gateway = Gateway::beside(&sandbox, &[]);
     assert_eq!(gateway.get("/wallet").await.json()["balance_vnd"], 5_000_000);
     assert_eq!(gateway.rest("POST", "/vps/1/reboot", None).await.status, 200);
-    sandbox.kill().expect("killed");
-    sandbox.wait().expect("reaped");
+    sandbox.kill();
     for (method, path) in
         [("GET", "/wallet"), ("GET", "/vps"), ("POST", "/vps/1/start"), ("POST", "/vps/1/reboot")]
     {

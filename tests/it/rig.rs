@@ -72,6 +72,43 @@ pub fn unique() -> String {
     format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A provider in a process of its own, which outlives the gateways that talk to it and can be killed.
+pub struct Sandbox {
+    child: Child,
+    pub url: String,
+    control: String,
+}
+
+impl Sandbox {
+    /// One that knows the pair of [`Gateway::towards`].
+    pub fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+            .env("GIZAD_LOG_FORMAT", "json")
+            .env("GIZAD_SANDBOX_IDENTIFIER", "IDENTIFIER-canary-41")
+            .env("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().expect("piped")).read_line(&mut line).expect("a line");
+        let ready: Value = serde_json::from_str(&line).expect("JSON");
+        let at = |name: &str| ready[name].as_str().expect("an address").to_owned();
+        Self { child, url: at("url"), control: format!("http://{}", at("control")) }
+    }
+
+    pub fn kill(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// What came back over REST.
 #[derive(Debug)]
 pub struct Answer {
@@ -114,6 +151,13 @@ impl Gateway {
         ];
         all.extend(environment);
         Self::start(&[], &all)
+    }
+
+    /// One whose provider runs beside it.
+    pub fn beside(provider: &Sandbox, environment: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::towards(&provider.url, environment);
+        gateway.control = Some(provider.control.clone());
+        gateway
     }
 
     /// One with a sandbox of its own and the limits that it has by default.
@@ -315,6 +359,15 @@ impl Gateway {
     /// How many purchases the provider has carried out.
     pub async fn executions(&self) -> usize {
         self.control("GET", "/ledger", json!({})).await.as_array().expect("a list").len()
+    }
+
+    /// Waits until the provider has carried out so many purchases.
+    pub async fn executed(&self, times: usize) {
+        let begun = Instant::now();
+        while self.executions().await < times {
+            assert!(begun.elapsed() < PATIENCE, "not carried out: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What was logged so far.
