@@ -9,6 +9,7 @@ mod operations;
 mod room;
 mod table;
 mod terms;
+mod unsent;
 
 use serde_json::{Value, json};
 use tonic::metadata::MetadataMap;

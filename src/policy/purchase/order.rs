@@ -128,7 +128,7 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
             shown::answer(desk, ledger, call.operation, &record, replayed)
         }
         Told::Preview(preview) => shown::preview(desk, call.operation, &preview),
-        Told::Refused(fault) => Err(*fault),
+        Told::Refused(fault) => Err(shown::unsent(*fault)),
     }
 }
 

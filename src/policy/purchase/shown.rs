@@ -67,9 +67,7 @@ fn fault(record: &Record, replayed: bool) -> Fault {
     let named = Reason::named(&failure.reason);
     let fault = match record.state() {
         State::NotSent => {
-            let reason = named.unwrap_or(Reason::UpstreamUnreachable);
-            let retry_after = passes(reason).then_some(SOON);
-            Fault { retry_after, ..Fault::new(reason, failure.detail.clone()) }
+            unsent(Fault::new(named.unwrap_or(Reason::UpstreamUnreachable), failure.detail.clone()))
         }
         State::Refused => {
             Fault::new(named.unwrap_or(Reason::UpstreamRefused), failure.detail.clone()).sent(Sent::Answered)
@@ -101,7 +99,13 @@ fn fault(record: &Record, replayed: bool) -> Fault {
     Fault { answer: judged, operation: id(record), replayed, ..fault }
 }
 
-/// Whether what kept it from being sent passes by itself, so that it may be called again under the same key.
+/// A fault of what was not sent, with when it may be called again under the same key.
+pub(super) fn unsent(fault: Fault) -> Fault {
+    let retry_after = fault.retry_after.or(passes(fault.reason).then_some(SOON));
+    Fault { retry_after, ..fault }
+}
+
+/// Whether what kept it from being sent passes by itself.
 fn passes(reason: Reason) -> bool {
     matches!(
         reason,
