@@ -35,7 +35,6 @@ pub struct Desk {
 
 /// A purchase under way in this process.
 pub(super) struct Running {
-    pub(super) id: String,
     pub(super) fingerprint: Vec<u8>,
     state: Mutex<Waiting>,
     told: watch::Sender<Option<Told>>,
@@ -43,17 +42,30 @@ pub(super) struct Running {
 
 #[derive(Default)]
 struct Waiting {
+    /// The operation that it is.
+    id: String,
     deadlines: Vec<Deadline>,
     committed: bool,
 }
 
 impl Running {
     pub(super) fn new(id: String, fingerprint: Vec<u8>) -> Self {
-        Self { id, fingerprint, state: Mutex::default(), told: watch::Sender::new(None) }
+        let state = Mutex::new(Waiting { id, ..Waiting::default() });
+        Self { fingerprint, state, told: watch::Sender::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The operation that it is.
+    pub(super) fn id(&self) -> String {
+        self.lock().id.clone()
+    }
+
+    /// It is an operation that was known before.
+    pub(super) fn is(&self, id: &str) {
+        id.clone_into(&mut self.lock().id);
     }
 
     /// Somebody waits for it, who is not told any more that nothing was sent once it is committed.

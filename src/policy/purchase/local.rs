@@ -185,7 +185,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
         ..call.clone()
     };
     let limits = options.limits(&record.caller);
-    let provider = Provider::unasked(desk, ledger, later, &record.id, running.clone());
+    let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.spawn(async move {
         let told = run::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;

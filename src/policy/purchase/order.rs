@@ -59,8 +59,9 @@ fn begin(
     let mut all = desk.running();
     if let Some(running) = place.as_ref().and_then(|place| all.get(place)) {
         if running.fingerprint != job.record.fingerprint {
-            let detail = format!("this key belongs to another request, which is {}", running.id);
-            let operation = Some(running.id.as_str().into());
+            let id = running.id();
+            let detail = format!("this key belongs to another request, which is {id}");
+            let operation = Some(id.into());
             return Err(Fault { operation, ..Fault::new(Reason::KeyReused, detail) });
         }
         running.join(&call.deadline);
@@ -78,7 +79,6 @@ fn begin(
         below: desk.below(),
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
-        id: job.record.id.clone(),
         running: running.clone(),
     };
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
@@ -121,7 +121,7 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
     };
     let Some(told) = told else {
         let fault = Fault::new(Reason::OutcomeUnknown, "gizad failed while the request was being sent");
-        return Err(Fault { operation: Some(running.id.as_str().into()), ..fault.sent(Sent::Maybe) });
+        return Err(Fault { operation: Some(running.id().into()), ..fault.sent(Sent::Maybe) });
     };
     match told {
         Told::Operation { record, replayed } => {
@@ -133,9 +133,10 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
 }
 
 async fn under_way(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> Result<Reply, Fault> {
-    let record = ledger.by_id(&running.id).await.ok().flatten();
+    let id = running.id();
+    let record = ledger.by_id(&id).await.ok().flatten();
     let record = record.unwrap_or_else(|| Record {
-        id: running.id.clone(),
+        id,
         operation: call.operation.name.clone(),
         caller: call.caller.as_str().to_owned(),
         state: crate::purchase::State::Sending.into(),
@@ -204,15 +205,14 @@ pub(super) struct Provider {
     below: Below,
     eyes: Eyes,
     ledger: Ledger,
-    id: String,
     running: Arc<Running>,
 }
 
 impl Provider {
     /// For an operation that nobody waits for.
-    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, id: &str, running: Arc<Running>) -> Self {
+    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
         let (below, eyes) = (desk.below(), desk.eyes(true));
-        Self { call, below, eyes, ledger: ledger.clone(), id: id.to_owned(), running }
+        Self { call, below, eyes, ledger: ledger.clone(), running }
     }
 }
 
@@ -242,7 +242,7 @@ impl World for Provider {
         let deadline = Deadline::new(ambient::instant(), Some(self.call.deadline.left()));
         match (self.below)(Call { deadline, ..self.call.clone() }).await {
             Ok(reply) => Ending::Succeeded {
-                result: self.ledger.seal(&self.id, &reply.content.message().encode_to_vec()),
+                result: self.ledger.seal(&self.running.id(), &reply.content.message().encode_to_vec()),
                 rule: reply.rule.to_owned(),
                 cost_vnd: amount(reply.content.message()),
                 services: services(reply.content.message()),
@@ -253,6 +253,16 @@ impl World for Provider {
 
     fn commit(&self) -> bool {
         self.running.commit()
+    }
+
+    fn is(&self, operation: &str) {
+        self.running.is(operation);
+    }
+
+    fn is_sent_elsewhere(&self, operation: &str) {
+        self.running.is(operation);
+        // Whoever waits longer than its time allows is told where it stands, and not that nothing was sent.
+        let _somebody_waits = self.running.commit();
     }
 }
 

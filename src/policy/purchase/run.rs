@@ -33,6 +33,10 @@ pub(super) trait World: Send + Sync {
     fn send(&self) -> impl Future<Output = Ending> + Send;
     /// The moment from which on it may be sent. False if nobody waits for it any more, and then it never is.
     fn commit(&self) -> bool;
+    /// It is an operation that was known before: what comes of it belongs to that.
+    fn is(&self, _operation: &str) {}
+    /// It is an operation that somebody else is sending.
+    fn is_sent_elsewhere(&self, _operation: &str) {}
 }
 
 /// What was seen before anything is sent.
@@ -133,6 +137,7 @@ async fn known<W: World>(ledger: &Ledger, world: &W, job: &Job) -> Result<Option
                 if !ledger.store().is_alive(&record.owner).await.map_err(|t| unwritten(&t))? {
                     crashed(ledger, &record, world.now_ms()).await.map_err(|t| unwritten(&t))?;
                 } else {
+                    world.is_sent_elsewhere(&record.id);
                     world.pause(LOOK_AGAIN).await;
                 }
             }
@@ -256,7 +261,10 @@ async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Loo
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
         let mut record = match admit(&want(job), same.as_ref(), &open) {
             Admission::Begin => job.record.clone(),
-            Admission::Again(record) => *record,
+            Admission::Again(record) => {
+                world.is(&record.id);
+                *record
+            }
             Admission::Same(record) => return Ok(Told::Operation { record, replayed: true }),
             Admission::KeyReused(record) => return Err(key_reused(&record)),
             Admission::TwinInDoubt(twin) => return Err(twin_in_doubt(&twin)),

@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use super::{HASTY, PRICE, ended, server, spoil, stands, states, told};
+use crate::ledger::server as server_of_the_ledgers;
 use crate::rig::{Folder, Gateway, Sandbox};
 
 /// The order in flight, when the provider has it.
@@ -94,6 +95,52 @@ async fn killed_again_and_again_it_stays_one_purchase() {
     let end = ended(&gateway, doubt.header("location")).await;
     assert_eq!(states(&end), ["SENDING", "IN_DOUBT", "FOUND"]);
     assert_eq!((gateway.sent("create_vps").await.len(), gateway.executions().await), (1, 1));
+}
+
+/// Two replicas on one ledger: what one is sending, the other does not call unsent.
+#[tokio::test]
+async fn a_replica_joins_what_another_is_sending() {
+    let provider = Sandbox::start();
+    let ledger = ("GIZAD_LEDGER_URL", server_of_the_ledgers());
+    let (one, two) = (
+        Gateway::beside(&provider, &[(ledger.0, &ledger.1)]),
+        Gateway::beside(&provider, &[(ledger.0, &ledger.1)]),
+    );
+    spoil(&one, json!({"kind": "delay", "ms": 4000})).await;
+    let running = in_flight(&one, "k", "a").await;
+    let body = Some(("application/json", server("a").to_string().into_bytes()));
+    let headers = [("idempotency-key", "k"), ("request-timeout", "2s")];
+    let joined = two.send("POST", "/vps", body, &headers).await;
+    let first = running.await.expect("no panic").expect("answered");
+    let place = first.headers()["location"].to_str().expect("text").to_owned();
+    assert_eq!((first.status().as_u16(), joined.status), (201, 202), "{}", joined.text);
+    assert_eq!((joined.header("location"), &joined.json()["state"]), (place.as_str(), &json!("SENDING")));
+    let again = two.buy("k", "/vps", &server("a")).await;
+    assert_eq!((again.status, &again.text), (201, &first.text().await.expect("a body")));
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    let other = two.buy("k", "/vps", &server("b")).await;
+    assert_eq!(other.reason(), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(one.executions().await, 1);
+}
+
+/// Killed while it sends, the other finds out.
+#[tokio::test]
+async fn a_replica_finds_out_what_another_left_behind() {
+    let provider = Sandbox::start();
+    let url = server_of_the_ledgers();
+    let environment = [("GIZAD_LEDGER_URL", url.as_str()), HASTY[0]];
+    let (mut one, two) = (Gateway::beside(&provider, &environment), Gateway::beside(&provider, &environment));
+    spoil(&one, json!({"kind": "stall"})).await;
+    let running = in_flight(&one, "k", "a").await;
+    one.executed(1).await;
+    one.signal("KILL");
+    assert!(!one.ended().await.success());
+    assert!(running.await.expect("no panic").is_err());
+    let all = two.get("/operations").await.json();
+    let id = all["operations"][0]["operation_id"].as_str().expect("text").to_owned();
+    let end = ended(&two, &format!("/operations/{id}")).await;
+    assert_eq!((&end["state"], two.executions().await), (&json!("FOUND"), 1), "{end}");
+    assert_eq!(two.buy("k", "/vps", &server("a")).await.json()["state"], "FOUND");
 }
 
 #[tokio::test]
