@@ -34,6 +34,7 @@
 //! | [`edge`] | bytes ⇄ calls, for REST and gRPC | a policy, a provider, a decision |
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
+//! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
@@ -72,7 +73,6 @@
 //! - JSON is read and written here and not by prost-reflect: every mistake of a body is found at once with its field,
 //!   and a field the provider did not mention is shown as null instead of left out.
 //! - There is no proxy setting: both lanes go straight to the provider.
-//! - `Idempotency-Key` is refused until purchases are recorded: a promise that is silently not kept buys twice.
 
 pub mod ambient;
 pub mod boot;

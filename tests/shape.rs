@@ -14,17 +14,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("call", &["contract"]),
     ("fault", &["contract", "call"]),
-    ("ledger", &[]),
+    ("purchase", &[]),
+    ("ledger", &["purchase"]),
     ("edge", &["contract", "call", "fault"]),
-    ("policy", &["contract", "call", "fault"]),
+    ("policy", &["contract", "call", "fault", "ledger", "purchase"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
     ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
-    ("settings", &["call", "contract", "edge", "policy", "sandbox", "telemetry", "upstream"]),
-    ("boot", &["contract", "edge", "policy", "sandbox", "settings", "state", "upstream"]),
+    ("settings", &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"]),
+    ("boot", &["contract", "edge", "ledger", "policy", "sandbox", "settings", "state", "upstream"]),
 ];
 
 /// The crates that only some rooms may name.
@@ -163,7 +164,7 @@ fn lints_are_expected_with_a_reason_and_never_allowed() {
 /// and `decode` may know; words that are ours as well are named here.
 #[test]
 fn the_providers_spelling_stands_in_proto_alone() {
-    const OURS_TOO: [&str; 5] = ["type", "status", "message", "page", "limit"];
+    const OURS_TOO: [&str; 6] = ["type", "status", "message", "page", "limit", "hostname"];
     let contract = Contract::embedded().expect("a sound contract");
     let mut spellings: Vec<String> = contract.actions().map(str::to_owned).collect();
     for operation in contract.operations() {
@@ -171,10 +172,9 @@ fn the_providers_spelling_stands_in_proto_alone() {
         spellings.extend(operation.upstream.constants.iter().map(|(name, _)| name.clone()));
     }
     spellings.retain(|spelling| !OURS_TOO.contains(&spelling.as_str()));
-    // A file of tests speaks like the provider.
-    for source in
-        sources().iter().filter(|source| source.room != "sandbox" && !source.path.ends_with("properties.rs"))
-    {
+    // A file of tests speaks like the provider, and one that reads annotations names their members.
+    let speaks = |path: &Path| path.ends_with("properties.rs") || path.ends_with("contract/trace.rs");
+    for source in sources().iter().filter(|source| source.room != "sandbox" && !speaks(&source.path)) {
         for spelling in &spellings {
             assert!(
                 !source.code.contains(&format!("\"{spelling}\"")),

@@ -6,8 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost_reflect::{
-    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor,
-    MethodDescriptor,
+    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor, MethodDescriptor,
 };
 
 use super::declared::{answer, route, told, upstream};

@@ -60,7 +60,8 @@ mod tests {
     use crate::contract::Contract;
 
     fn key(header: &'static str, field: &str) -> Result<Option<String>, Vec<String>> {
-        let operation = Contract::embedded().expect("sound").operation("VpsService.CreateVps").expect("there");
+        let operation =
+            Contract::embedded().expect("sound").operation("VpsService.CreateVps").expect("there");
         let mut request = DynamicMessage::new(operation.input.descriptor.clone());
         request.set_field_by_name("request_id", prost_reflect::Value::String(field.to_owned()));
         let mut headers = HeaderMap::new();

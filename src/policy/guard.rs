@@ -59,7 +59,8 @@ impl<S: Inner> Guard<S> {
         let number = call.request.get_field_by_name(name).and_then(|value| value.as_i64()).unwrap_or(0);
         let spared = self.spared.list();
         let protected = |what: &str| {
-            let detail = format!("the settings protect server {what}: it is not stopped, rebooted or reinstalled");
+            let detail =
+                format!("the settings protect server {what}: it is not stopped, rebooted or reinstalled");
             Err(Fault::new(Reason::ServerProtected, detail))
         };
         if spared.iter().any(|server| *server == number.to_string()) {
@@ -79,7 +80,8 @@ impl<S: Inner> Guard<S> {
         }
         match confirm {
             Some(confirm) if hostname.is_empty() || confirm != hostname => {
-                let detail = format!("`confirm_hostname` is not the hostname that the provider gives for {number}");
+                let detail =
+                    format!("`confirm_hostname` is not the hostname that the provider gives for {number}");
                 Err(Fault::new(Reason::HostnameMismatch, detail))
             }
             _ => Ok(()),

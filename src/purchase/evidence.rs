@@ -115,7 +115,8 @@ impl Evidence {
     #[must_use]
     pub fn of(record: &Record, now: &Sight, others: &[Record], rules: Rules) -> Self {
         let before = record.before.clone().unwrap_or_default();
-        let others: Vec<&Record> = others.iter().filter(|other| other.id != record.id && other.spends).collect();
+        let others: Vec<&Record> =
+            others.iter().filter(|other| other.id != record.id && other.spends).collect();
         let (listing, services) = match (&before.listing, &now.listing) {
             (None, None) => (None, Vec::new()),
             (Some(before), Some(now)) => listed(before, now, &others),
@@ -306,7 +307,8 @@ mod tests {
     fn what_another_could_explain_is_not_claimed() {
         let now = sight(20, 900, &[1, 2], &["a", "w"]);
         let rival = |state: State| Record { id: "other".into(), state: state.into(), ..record() };
-        let found = |others: &[Record]| matches!(weigh(&record(), &now, others, RULES), Verdict::Found { .. });
+        let found =
+            |others: &[Record]| matches!(weigh(&record(), &now, others, RULES), Verdict::Found { .. });
         assert!(found(&[rival(State::Absent)]));
         assert!(!found(&[rival(State::InDoubt)]), "another of the same kind in doubt");
         assert!(found(&[Record { identity: vec![1], ..rival(State::InDoubt) }]), "one that looks different");

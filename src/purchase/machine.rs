@@ -169,7 +169,11 @@ fn begin(record: &mut Record) -> Vec<Effect> {
     record.attempt = record.attempt.saturating_add(1);
     record.held_vnd = record.price_vnd.unwrap_or(0);
     record.failure = None;
-    if planted!(SendBeforeWrite) { vec![Effect::Send, Effect::Write] } else { vec![Effect::Write, Effect::Send] }
+    if planted!(SendBeforeWrite) {
+        vec![Effect::Send, Effect::Write]
+    } else {
+        vec![Effect::Write, Effect::Send]
+    }
 }
 
 fn ended(record: &mut Record, ending: Ending) -> Vec<Effect> {

@@ -285,7 +285,7 @@ mod tests {
             ..Record::default()
         };
         let text: String = record.encode_to_vec().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(text, "0a046f705f311201611a016b3801400748015088");
+        assert_eq!(text, "0a046f705f311201611a016b38014007480150888c0958888c09");
         assert_eq!(Record::decode(&*record.encode_to_vec()).expect("readable"), record);
     }
 }

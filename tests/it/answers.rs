@@ -1,5 +1,6 @@
 //! Every answer that APIs of this family are known to give, with the verdict it must get.
 
+use gizad::contract::Effect;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -62,26 +63,29 @@ async fn every_answer_gets_its_verdict() {
         let row = rows.iter().find(|row| row.operation == fixture.call).expect("a row for every operation");
         gateway
             .order(json!({
-                "kind": "answer", "status": fixture.status, "headers": fixture.headers,
+                "kind": "answer", "action": row.action(), "times": 3, "status": fixture.status, "headers": fixture.headers,
                 "body": fixture.body, "body_hex": fixture.body_hex.as_ref().map(|hex| hex.replace(' ', ""))
             }))
             .await;
         gateway.forget().await;
-        let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+        let answer = row.rest(&gateway).await;
         assert_eq!(answer.status, fixture.http, "{id}: {}", answer.text);
         assert!(!answer.text.contains("sandbox-secret"), "{id}: {}", answer.text);
         let json = answer.json();
         let expected_reason = fixture.reason.as_ref().map_or(Value::Null, |reason| json!(reason));
         assert_eq!(json["reason"], expected_reason, "{id}: {}", answer.text);
         if let Some(has) = &fixture.has {
-            assert_has(&json, &serde_json::from_str(has).expect("JSON"), id);
+            let told = if row.effect() == Effect::Spend { &json["purchase"] } else { &json };
+            assert_has(told, &serde_json::from_str(has).expect("JSON"), id);
         }
         if let Some(detail) = &fixture.detail {
             let shown = json["detail"].as_str().unwrap_or_default();
             assert!(shown.contains(detail), "{id}: {shown}");
         }
-        // If the provider does not say when there is a turn again, the account's pace does.
-        let own = if json["reason"] == "UPSTREAM_RATE_LIMITED" { "1" } else { "" };
+        // If the provider does not say when there is a turn again, the account's pace does; and a purchase that was proven
+        // not to be sent may be sent at once.
+        let unsent = row.effect() == Effect::Spend && json["sent"] == "never";
+        let own = if unsent || json["reason"] == "UPSTREAM_RATE_LIMITED" { "1" } else { "" };
         assert_eq!(answer.header("retry-after"), fixture.retry_after.as_deref().unwrap_or(own), "{id}");
         // The rule is in the error and in the log.
         if fixture.reason.is_some() {
@@ -95,7 +99,21 @@ async fn every_answer_gets_its_verdict() {
         let line: Value =
             serde_json::from_str(&gateway.logged(answer.header("x-request-id")).await).expect("JSON");
         assert_eq!(line["rule"], fixture.rule, "{id}: {line}");
-        // Whatever came, it was asked for once.
-        assert_eq!(gateway.seen().await.len(), 1, "{id}");
+        gateway.control("DELETE", "/faults", json!({})).await;
+        // Whatever came, it was asked for once; again only where it never got there.
+        let times = if unsent && json["reason"] == "UPSTREAM_UNREACHABLE" { 3 } else { 1 };
+        let asked = if row.path.starts_with("/catalog") {
+            gateway.seen().await
+        } else {
+            gateway.sent(&row.action()).await
+        };
+        assert_eq!(asked.len(), times, "{id}");
+        // What is in doubt would stand in the way of the next of its kind.
+        if let Some(operation) = json["operation"].as_str().filter(|_| answer.reason() == "OUTCOME_UNKNOWN") {
+            let (path, outcome) =
+                (format!("{operation}/resolve"), json!({"outcome": "ABSENT", "note": "made up"}));
+            let stated = gateway.post(&path, outcome).await;
+            assert_eq!(stated.json()["state"], "ABSENT", "{id}: {}", stated.text);
+        }
     }
 }

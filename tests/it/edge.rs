@@ -12,6 +12,12 @@ fn order() -> Value {
     json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "ubuntu-22.04", "billing_cycle": "monthly"})
 }
 
+/// The order under a key, for a caller that can be cut off.
+fn keyed(client: &reqwest::Client, gateway: &Gateway) -> reqwest::RequestBuilder {
+    let request = client.post(format!("{}/vps", gateway.api)).header("content-type", "application/json");
+    request.header("idempotency-key", "k").body(order().to_string())
+}
+
 /// Everything every problem has.
 fn assert_problem(answer: &super::rig::Answer, status: u16, reason: &str) {
     assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{}", answer.text);
@@ -252,16 +258,45 @@ async fn secrets_are_not_stored_by_anybody() {
     }
 }
 
-/// What a key asks for cannot be promised yet, and a promise that is silently not kept buys twice.
 #[tokio::test]
-async fn an_idempotency_key_is_refused_and_not_ignored() {
+async fn a_purchase_needs_a_key_that_is_one_and_a_read_none() {
     let gateway = Gateway::sandbox();
-    let body = Some(("application/json", order().to_string().into_bytes()));
-    let answer = gateway.send("POST", "/vps", body, &[("idempotency-key", "k1")]).await;
-    assert_problem(&answer, 501, "IDEMPOTENCY_KEY_UNSUPPORTED");
-    assert_eq!(gateway.executions().await, 0);
-    let read = gateway.send("GET", "/wallet", None, &[("idempotency-key", "k1")]).await;
+    assert_problem(&gateway.post("/vps", order()).await, 400, "IDEMPOTENCY_KEY_REQUIRED");
+    let send = async |headers: &[(&str, &str)], body: Value| {
+        gateway.send("POST", "/vps", Some(("application/json", body.to_string().into_bytes())), headers).await
+    };
+    let named = |name: &str| {
+        let mut order = order();
+        order["request_id"] = json!(name);
+        order
+    };
+    let long = "k".repeat(129);
+    for headers in [
+        &[("idempotency-key", "")][..],
+        &[("idempotency-key", "\"\"")],
+        &[("idempotency-key", "a b")],
+        &[("idempotency-key", &long)],
+        &[("idempotency-key", "a"), ("idempotency-key", "a")],
+    ] {
+        let answer = send(headers, order()).await;
+        assert_problem(&answer, 400, "INVALID_ARGUMENT");
+        assert_eq!(answer.json()["violations"][0]["field"], "idempotency-key", "{}", answer.text);
+    }
+    let answer = send(&[("idempotency-key", "a")], named("b")).await;
+    assert_problem(&answer, 400, "INVALID_ARGUMENT");
+    assert_eq!(answer.json()["violations"][0]["field"], "request_id", "{}", answer.text);
+    assert_eq!((send(&[], named(&long)).await.status, gateway.executions().await), (422, 0));
+    assert_eq!(gateway.seen().await.len(), 0, "nothing was even looked at");
+    let read = gateway.send("GET", "/wallet", None, &[("idempotency-key", "a b")]).await;
     assert_eq!(read.status, 200, "a read needs no promise");
+    // Bare, quoted, and as a field of the body it is one and the same.
+    let bare = send(&[("idempotency-key", "a-1")], order()).await;
+    assert_eq!((bare.status, bare.header("idempotent-replayed")), (201, ""), "{}", bare.text);
+    for again in [send(&[("idempotency-key", "\"a-1\"")], order()).await, send(&[], named("a-1")).await] {
+        assert_eq!((again.status, &again.text), (201, &bare.text));
+        assert_eq!(again.header("idempotent-replayed"), "true");
+    }
+    assert_eq!(gateway.executions().await, 1);
 }
 
 #[tokio::test]
@@ -279,32 +314,25 @@ async fn health_is_on_its_own_listener_and_does_not_ask_the_provider() {
 #[tokio::test]
 async fn asked_to_stop_it_finishes_what_runs_and_ends_with_zero() {
     let mut gateway = Gateway::sandbox();
-    gateway.order(json!({"kind": "delay", "ms": 600})).await;
-    let url = format!("{}/vps", gateway.api);
-    let client = gateway.http.clone();
-    let running = tokio::spawn(async move {
-        let request = client.post(url).header("content-type", "application/json").body(order().to_string());
-        request.send().await.map(|response| response.status().as_u16())
-    });
-    while gateway.seen().await.is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    gateway.order(json!({"kind": "delay", "ms": 600, "action": "create_vps"})).await;
+    let running = tokio::spawn(keyed(&gateway.http, &gateway).send());
+    gateway.reached("create_vps").await;
     gateway.signal("TERM");
     gateway.logged("stopping").await;
     let ready = gateway.http.get(format!("{}/readyz", gateway.admin)).send().await.expect("an answer");
     assert_eq!(ready.status(), 503, "no new work is wanted");
-    assert_eq!(running.await.expect("no panic").expect("answered"), 201);
+    assert_eq!(running.await.expect("no panic").expect("answered").status(), 201);
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
 async fn a_purchase_goes_on_when_its_caller_hangs_up() {
     let mut gateway = Gateway::sandbox();
-    gateway.order(json!({"kind": "delay", "ms": 400})).await;
-    let impatient =
-        reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(100)).build().expect("a client");
-    let request = impatient.post(format!("{}/vps", gateway.api)).header("content-type", "application/json");
-    assert!(request.body(order().to_string()).send().await.is_err());
+    gateway.order(json!({"kind": "delay", "ms": 400, "action": "create_vps"})).await;
+    let running = tokio::spawn(keyed(&gateway.http, &gateway).send());
+    gateway.reached("create_vps").await;
+    running.abort();
+    assert!(running.await.is_err(), "it hung up");
     gateway.signal("TERM");
     assert_eq!(gateway.ended().await.code(), Some(0));
     let line = gateway.logged("\"operation\":\"VpsService.CreateVps\"").await;
@@ -384,9 +412,12 @@ async fn nothing_is_rounded_or_taken_twice() {
         ("/vps/1/renew", json!({"extra": {"type": "email"}})),
         ("/keys", json!({"product_id": "x", "extra": {"quantity": 100_000}})),
     ] {
-        assert_problem(&gateway.post(path, body).await, 400, "INVALID_ARGUMENT");
+        assert_problem(&gateway.buy(&super::rig::unique(), path, &body).await, 400, "INVALID_ARGUMENT");
     }
-    assert_eq!(gateway.seen().await.len(), 0);
+    // A purchase looks before it sends.
+    for action in ["renew_service", "key_buy"] {
+        assert_eq!(gateway.sent(action).await.len(), 0);
+    }
 }
 
 /// A page in the operator's browser can send simple requests to loopback, and rebind a name of its own to it.
@@ -401,10 +432,9 @@ async fn a_web_page_of_another_site_moves_no_money_and_reads_nothing() {
         ("referer", "http://evil.example/page", 403, "CROSS_SITE"),
         ("sec-fetch-site", "cross-site", 403, "CROSS_SITE"),
     ] {
-        for row in super::operations::rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
-            let body = row.body.as_ref().map(|body| ("application/json", body.to_string().into_bytes()));
-            let answer = gateway.send(row.method, row.path, body, &[(name, value)]).await;
-            assert_problem(&answer, status, reason);
+        let rows = super::operations::rows().into_iter().chain(super::operations::local_rows());
+        for row in rows.filter(|row| row.path != "/actions/vps_rdns") {
+            assert_problem(&row.rest_with(&gateway, &[(name, value)]).await, status, reason);
         }
         let rpc = Some(("application/grpc-web+proto", vec![0; 5]));
         let answer = gateway.send("POST", "/gizad.v1.WalletService/GetWallet", rpc, &[(name, value)]).await;

@@ -51,8 +51,8 @@ async fn an_unknown_outcome_is_never_unavailable_and_asks_not_to_be_repeated() {
         .iter()
         .filter(|row| spends.clone().any(|operation| operation.name == row.operation))
     {
-        gateway.order(json!({"kind": "close_after"})).await;
-        let status = gateway.grpc(operation(row.operation), &row.request).await.expect_err("unknown");
+        gateway.order(json!({"kind": "close_after", "action": row.action()})).await;
+        let status = row.grpc(&gateway).await.expect_err("unknown");
         assert_eq!(status.code(), Code::FailedPrecondition, "{}", row.operation);
         assert_eq!(status.get_error_details().error_info().expect("ErrorInfo").reason, "OUTCOME_UNKNOWN");
         assert_eq!(

@@ -19,6 +19,7 @@ mod codec;
 mod edge;
 mod grpc;
 mod ledger;
+mod money;
 mod operations;
 mod provider;
 mod records;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use gizad::contract::Effect;
 use serde_json::{Value, json};
 
-use super::rig::{Gateway, assert_has, contract, operation, plain};
+use super::rig::{Answer, Gateway, assert_has, contract, operation, plain, unique};
 
 const PERSONALITIES: [&str; 5] = ["whmcs", "boolean", "status", "virtualizor", "bare"];
 
@@ -24,6 +25,46 @@ pub struct Row {
     pub has: Value,
 }
 
+impl Row {
+    pub fn effect(&self) -> Effect {
+        operation(self.operation).effect
+    }
+
+    /// Makes the call over REST; what spends under a key that is new.
+    pub async fn rest(&self, gateway: &Gateway) -> Answer {
+        self.rest_with(gateway, &[]).await
+    }
+
+    /// The same with further headers.
+    pub async fn rest_with(&self, gateway: &Gateway, headers: &[(&str, &str)]) -> Answer {
+        let (key, mut headers) = (unique(), headers.to_vec());
+        if self.effect() == Effect::Spend {
+            headers.push(("idempotency-key", &key));
+        }
+        let body = self.body.as_ref().map(|body| ("application/json", body.to_string().into_bytes()));
+        gateway.send(self.method, self.path, body, &headers).await
+    }
+
+    /// Makes it over gRPC, likewise.
+    pub async fn grpc(&self, gateway: &Gateway) -> Result<Value, tonic::Status> {
+        let mut request = self.request.clone();
+        if self.effect() == Effect::Spend {
+            request["request_id"] = json!(unique());
+        }
+        gateway.grpc(operation(self.operation), &request).await
+    }
+
+    /// The action it is sent as.
+    pub fn action(&self) -> String {
+        let upstream = &operation(self.operation).upstream;
+        match self.path {
+            "/vps?view=full" => upstream.variants[0].action.clone(),
+            "/actions/vps_rdns" => "vps_rdns".to_owned(),
+            _ => upstream.name.clone(),
+        }
+    }
+}
+
 fn row(
     operation: &'static str,
     (method, path): (&'static str, &'static str),
@@ -39,6 +80,14 @@ fn row(
     }
     let body = (!members.is_empty()).then_some(body);
     let creates = operation.split('.').nth(1).is_some_and(|method| method.starts_with("Create"));
+    // What a purchase brought stands in the record of it.
+    let has = match contract().operation(operation).map(|operation| operation.effect) {
+        Some(Effect::Spend) => {
+            json!({"operation_id": "<any>", "method": operation, "state": "SUCCEEDED", "done": true,
+                                      "attempts": 1, "held_vnd": 0, "posted_vnd": has["amount_vnd"], "purchase": has})
+        }
+        _ => has,
+    };
     Row { operation, method, path, body, request, sent, status: if creates { 201 } else { 200 }, has }
 }
 
@@ -216,7 +265,7 @@ pub fn rows() -> Vec<Row> {
         row(
             "VpsService.ReinstallVps",
             ("POST", "/vps/2/reinstall"),
-            json!({"vps_id": 2, "os": "ubuntu-24.04", "password": "An0ther@1"}),
+            json!({"vps_id": 2, "os": "ubuntu-24.04", "password": "An0ther@1", "confirm_hostname": "DB-01"}),
             r#","vpsid":2,"os":"ubuntu-24.04","password":"An0ther@1""#,
             json!({"pending": false}),
         ),
@@ -397,23 +446,23 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// The action a row is sent as.
-fn action(row: &Row) -> String {
-    let upstream = &operation(row.operation).upstream;
-    match row.path {
-        "/vps?view=full" => upstream.variants[0].action.clone(),
-        "/actions/vps_rdns" => "vps_rdns".to_owned(),
-        _ => upstream.name.clone(),
-    }
-}
-
 fn assert_sent(row: &Row, seen: &[String], what: &str) {
-    let [seen] = seen else { panic!("{what}: one request was expected, not {seen:?}") };
+    let all = seen;
+    let seen: Vec<&String> = if row.effect() == Effect::Spend || row.operation.ends_with("ReinstallVps") {
+        // Before a purchase the account is looked at, and before a disk is wiped the server's name.
+        let named = format!(r#""action":"{}""#, row.action());
+        let (own, others): (Vec<_>, Vec<_>) = all.iter().partition(|seen| seen.contains(&named));
+        assert!(!others.is_empty() && others.iter().all(|seen| is_harmless(seen)), "{what}: {all:?}");
+        own
+    } else {
+        all.iter().collect()
+    };
+    let [seen] = seen[..] else { panic!("{what}: one request was expected, not {all:?}") };
     if row.sent.starts_with('/') {
         assert_eq!(seen, row.sent, "{what}");
         return;
     }
-    let head = format!(r#"{{"action":"{}","identifier":"sandbox","secret":"sandbox-secret""#, action(row));
+    let head = format!(r#"{{"action":"{}","identifier":"sandbox","secret":"sandbox-secret""#, row.action());
     if row.operation == "ActionService.CallAction" {
         // The members of a `Struct` have no order.
         let body: Value = serde_json::from_str(seen).expect("JSON");
@@ -426,9 +475,64 @@ fn assert_sent(row: &Row, seen: &[String], what: &str) {
     assert_eq!(*seen, format!("{head}{}}}", row.sent), "{what}");
 }
 
+/// Whether it asks for something that changes nothing.
+fn is_harmless(seen: &str) -> bool {
+    let read = |operation: &&gizad::contract::Operation| operation.effect.is_read() && !operation.local;
+    let asks = |name: &str| {
+        seen.contains(&format!(r#""action":"{name}""#)) || seen.starts_with(&format!("/api?action={name}"))
+    };
+    contract().operations().iter().filter(read).any(|operation| asks(&operation.upstream.name))
+}
+
+/// What gizad answers from its own record, about an operation that there is not.
+pub fn local_rows() -> Vec<Row> {
+    let unknown = json!({"operation_id": "op_none"});
+    let stated = json!({"operation_id": "op_none", "outcome": "FOUND", "note": "n"});
+    let missing = |operation, method, path, request| Row {
+        status: 404,
+        ..row(operation, (method, path), request, "", Value::Null)
+    };
+    vec![
+        row(
+            "OperationService.ListOperations",
+            ("GET", "/operations"),
+            json!({}),
+            "",
+            json!({"operations": []}),
+        ),
+        missing("OperationService.GetOperation", "GET", "/operations/op_none", unknown.clone()),
+        missing(
+            "OperationService.ReconcileOperation",
+            "POST",
+            "/operations/op_none/reconcile",
+            unknown.clone(),
+        ),
+        missing("OperationService.ApproveOperation", "POST", "/operations/op_none/approve", unknown),
+        missing("OperationService.ResolveOperation", "POST", "/operations/op_none/resolve", stated),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_gizads_own_is_answered_without_the_provider() {
+    let gateway = Gateway::sandbox();
+    for row in local_rows() {
+        let answer = row.rest(&gateway).await;
+        assert_eq!(answer.status, row.status, "{}: {}", row.operation, answer.text);
+        let reply = row.grpc(&gateway).await;
+        if row.status == 404 {
+            assert_eq!(answer.reason(), "OPERATION_NOT_FOUND", "{}", row.operation);
+            assert_eq!(reply.expect_err("missing").code(), tonic::Code::NotFound, "{}", row.operation);
+        } else {
+            assert_has(&answer.json(), &row.has, row.operation);
+            assert_has(&reply.expect("a reply"), &row.has, row.operation);
+        }
+    }
+    assert_eq!(gateway.seen().await.len(), 0);
+}
+
 #[test]
 fn every_operation_has_a_row() {
-    let listed: BTreeSet<&str> = rows().iter().map(|row| row.operation).collect();
+    let listed: BTreeSet<&str> = rows().iter().chain(&local_rows()).map(|row| row.operation).collect();
     let declared: BTreeSet<&str> =
         contract().operations().iter().map(|operation| operation.name.as_str()).collect();
     assert_eq!(listed, declared);
@@ -443,7 +547,7 @@ async fn every_operation_works_in_every_personality_over_rest_and_grpc() {
         for row in rows() {
             let what = format!("{} over REST, {personality}", row.operation);
             gateway.forget().await;
-            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+            let answer = row.rest(&gateway).await;
             assert_eq!(answer.status, row.status, "{what}: {}", answer.text);
             if !row.has.is_null() {
                 assert_has(&answer.json(), &row.has, &what);
@@ -455,7 +559,7 @@ async fn every_operation_works_in_every_personality_over_rest_and_grpc() {
         for row in rows() {
             let what = format!("{} over gRPC, {personality}", row.operation);
             gateway.forget().await;
-            let reply = gateway.grpc(operation(row.operation), &row.request).await;
+            let reply = row.grpc(&gateway).await;
             let reply = reply.unwrap_or_else(|status| panic!("{what}: {status}"));
             if !row.has.is_null() {
                 assert_has(&plain(&reply), &plain(&row.has), &what);
@@ -536,8 +640,10 @@ async fn actions_without_an_operation_are_called_only_when_listed() {
     let setting = gateway.post("/actions/vps_rdns", json!({"action": "create_vps", "vpsid": 1})).await;
     assert_eq!(setting.reason(), "INVALID_ARGUMENT", "{}", setting.text);
     // One that is stated to spend is treated like it.
-    gateway.order(json!({"kind": "close_after"})).await;
-    let spent = gateway.post("/actions/secret_sale", json!({})).await;
+    let unnamed = gateway.post("/actions/secret_sale", json!({})).await;
+    assert_eq!(unnamed.reason(), "IDEMPOTENCY_KEY_REQUIRED", "{}", unnamed.text);
+    gateway.order(json!({"kind": "close_after", "action": "secret_sale"})).await;
+    let spent = gateway.buy("k", "/actions/secret_sale", &json!({})).await;
     assert_eq!(spent.reason(), "OUTCOME_UNKNOWN", "{}", spent.text);
 }
 

@@ -10,7 +10,7 @@ use gizad::contract::Effect;
 use serde_json::json;
 
 use super::operations::{Row, rows};
-use super::rig::{Gateway, PATIENCE, operation};
+use super::rig::{Gateway, PATIENCE, Sandbox, operation};
 
 fn rows_of(repeatable: bool) -> Vec<Row> {
     let fits = |row: &Row| {
@@ -21,7 +21,6 @@ fn rows_of(repeatable: bool) -> Vec<Row> {
 
 #[tokio::test]
 async fn what_must_not_run_twice_is_sent_once_whatever_happens() {
-    let gateway = Gateway::sandbox_with(&[("GIZAD_UPSTREAM_TIMEOUT", "300ms")]);
     for kind in [
         "close_before",
         "close_after",
@@ -32,14 +31,16 @@ async fn what_must_not_run_twice_is_sent_once_whatever_happens() {
         "stall",
         "rate_limited",
     ] {
+        // What is in doubt stands in the way of the next of its kind, so each has a gateway of its own.
+        let gateway = Gateway::sandbox_with(&[("GIZAD_UPSTREAM_TIMEOUT", "300ms")]);
         for row in rows_of(false) {
             gateway.control("POST", "/reset", json!({})).await;
-            gateway.order(json!({"kind": kind})).await;
-            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+            gateway.order(json!({"kind": kind, "action": row.action()})).await;
+            let answer = row.rest(&gateway).await;
             let what = format!("{kind}, {}: {}", row.operation, answer.text);
             assert_eq!((answer.status, answer.reason().as_str()), (409, "OUTCOME_UNKNOWN"), "{what}");
             assert_eq!(answer.json()["sent"], "maybe", "{what}");
-            assert_eq!(gateway.seen().await.len(), 1, "{what}");
+            assert_eq!(gateway.sent(&row.action()).await.len(), 1, "{what}");
             assert!(gateway.executions().await <= 1, "{what}");
         }
     }
@@ -48,9 +49,9 @@ async fn what_must_not_run_twice_is_sent_once_whatever_happens() {
 #[tokio::test]
 async fn a_late_execution_is_an_unknown_outcome_too() {
     let gateway = Gateway::sandbox();
-    gateway.order(json!({"kind": "execute_late", "ms": 200})).await;
+    gateway.order(json!({"kind": "execute_late", "ms": 200, "action": "create_vps"})).await;
     let row = rows_of(false).into_iter().find(|row| row.operation == "VpsService.CreateVps").expect("a row");
-    let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+    let answer = row.rest(&gateway).await;
     assert_eq!(answer.reason(), "OUTCOME_UNKNOWN");
     let begun = Instant::now();
     while gateway.executions().await == 0 {
@@ -94,7 +95,7 @@ async fn a_provider_that_is_away_proves_that_nothing_was_sent() {
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let gateway = Gateway::towards(&format!("http://127.0.0.1:{port}/api"), &[]);
     for row in rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
-        let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
+        let answer = row.rest(&gateway).await;
         assert_eq!(
             (answer.status, answer.reason().as_str()),
             (503, "UPSTREAM_UNREACHABLE"),
@@ -113,21 +114,42 @@ pub struct Raw {
     pub connections: Arc<AtomicUsize>,
 }
 
+/// What is understood and says nothing.
+const MUTE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"success\":true}";
+
 impl Raw {
     pub fn answering(bytes: Vec<u8>) -> Self {
+        Self::choosing(move |_| Some(bytes.clone()))
+    }
+
+    /// One that answers the order of a server so, says nothing to anything else, and counts the orders.
+    pub fn selling(bytes: Vec<u8>) -> Self {
+        Self::choosing(move |request| request.contains("\"create_vps\"").then(|| bytes.clone()))
+    }
+
+    /// The bytes for a request, if it counts.
+    fn choosing(answer: impl Fn(&str) -> Option<Vec<u8>> + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}/api", listener.local_addr().expect("an address"));
         let (received, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (kept, counted) = (received.clone(), connections.clone());
         std::thread::spawn(move || {
             for mut socket in listener.incoming().map_while(Result::ok) {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let (kept, bytes) = (kept.clone(), bytes.clone());
+                let (kept, answer, counted) = (kept.clone(), answer.clone(), counted.clone());
                 std::thread::spawn(move || {
                     let mut buffer = [0; 16_384];
-                    let length = socket.read(&mut buffer).unwrap_or(0);
-                    kept.lock().unwrap().extend_from_slice(&buffer[..length]);
-                    let _gone = socket.write_all(&bytes);
+                    let mut request = Vec::new();
+                    // A head, and then a body if there is one, may come in two.
+                    while !is_whole(&request) {
+                        match socket.read(&mut buffer) {
+                            Ok(length) if length > 0 => request.extend_from_slice(&buffer[..length]),
+                            _ => break,
+                        }
+                    }
+                    kept.lock().unwrap().extend_from_slice(&request);
+                    let answer = answer(&String::from_utf8_lossy(&request));
+                    counted.fetch_add(usize::from(answer.is_some()), Ordering::SeqCst);
+                    let _gone = socket.write_all(&answer.unwrap_or_else(|| MUTE.to_vec()));
                 });
             }
         });
@@ -137,6 +159,14 @@ impl Raw {
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.received.lock().unwrap()).into_owned()
     }
+}
+
+/// Whether this is a whole request: a head, and as much body as it announces.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let announced = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    announced.is_none_or(|length| length.trim().parse().is_ok_and(|length: usize| body.len() >= length))
 }
 
 /// RFC 9110 would have 307 and 308 repeat the body, which holds the key.
@@ -152,11 +182,31 @@ async fn a_redirect_is_never_followed_and_leaks_nothing() {
         let provider = Raw::answering(answer.into_bytes());
         let gateway = Gateway::towards(&provider.url, &[]);
         for row in rows().iter().filter(|row| row.path != "/actions/vps_rdns") {
-            let effect = operation(row.operation).effect;
-            let answer = gateway.rest(row.method, row.path, row.body.as_ref()).await;
-            let expected = if effect.is_repeatable() { "UPSTREAM_REDIRECTED" } else { "OUTCOME_UNKNOWN" };
+            let answer = row.rest(&gateway).await;
+            // What is looked at first is read, and so nothing else was sent.
+            let looks = row.effect() == Effect::Spend || row.operation.ends_with("ReinstallVps");
+            let expected =
+                if row.effect().is_repeatable() || looks { "UPSTREAM_REDIRECTED" } else { "OUTCOME_UNKNOWN" };
             assert_eq!(answer.reason(), expected, "{status}, {}: {}", row.operation, answer.text);
+            assert!(
+                !looks || answer.json()["sent"] == "never",
+                "{status}, {}: {}",
+                row.operation,
+                answer.text
+            );
             assert!(!answer.text.contains("canary") && !answer.text.contains("stolen"), "{}", answer.text);
+        }
+        let gateway = Gateway::sandbox();
+        for row in rows().iter().filter(|row| row.effect() == Effect::Spend) {
+            let headers = [["Location", &format!("{}?stolen=1", trap.url)]];
+            gateway
+                .order(
+                    json!({"kind": "answer", "status": status, "headers": headers, "action": row.action()}),
+                )
+                .await;
+            let answer = row.rest(&gateway).await;
+            assert_eq!(answer.reason(), "OUTCOME_UNKNOWN", "{status}, {}: {}", row.operation, answer.text);
+            assert!(!answer.text.contains("stolen"), "{}", answer.text);
         }
         assert_eq!(trap.connections.load(Ordering::SeqCst), 0, "{status}: nobody went there");
         assert_eq!(trap.text(), "");
@@ -232,9 +282,9 @@ async fn an_answer_cut_at_any_byte_is_never_a_success() {
     let order =
         json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "o", "billing_cycle": "monthly"});
     for cut in 0..=whole.len() {
-        let provider = Raw::answering(whole.as_bytes()[..cut].to_vec());
-        let gateway = shared_towards(&provider.url);
-        let answer = gateway.post("/vps", order.clone()).await;
+        let provider = Raw::selling(whole.as_bytes()[..cut].to_vec());
+        let gateway = Gateway::towards(&provider.url, &[]);
+        let answer = gateway.buy("k", "/vps", &order).await;
         if cut == whole.len() {
             assert_eq!(answer.status, 201, "{}", answer.text);
         } else {
@@ -249,32 +299,14 @@ async fn an_answer_cut_at_any_byte_is_never_a_success() {
     }
 }
 
-fn shared_towards(url: &str) -> Gateway {
-    Gateway::towards(url, &[])
-}
-
 /// `gizad sandbox` alone, in a process of its own that can be killed like a real provider can fail.
 #[tokio::test]
 async fn a_provider_that_is_killed_gives_one_clear_error_at_once() {
-    use std::io::BufRead as _;
-
-    let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_gizad"))
-        .args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
-        .env("GIZAD_LOG_FORMAT", "json")
-        .env("GIZAD_SANDBOX_IDENTIFIER", "IDENTIFIER-canary-41")
-        .env("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut line = String::new();
-    let mut log = std::io::BufReader::new(sandbox.stderr.take().expect("piped"));
-    log.read_line(&mut line).expect("a line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-    let gateway = Gateway::towards(ready["url"].as_str().expect("a URL"), &[]);
+    let mut sandbox = Sandbox::start();
+    let gateway = Gateway::beside(&sandbox, &[]);
     assert_eq!(gateway.get("/wallet").await.json()["balance_vnd"], 5_000_000);
     assert_eq!(gateway.rest("POST", "/vps/1/reboot", None).await.status, 200);
-    sandbox.kill().expect("killed");
-    sandbox.wait().expect("reaped");
+    sandbox.kill();
     for (method, path) in
         [("GET", "/wallet"), ("GET", "/vps"), ("POST", "/vps/1/start"), ("POST", "/vps/1/reboot")]
     {

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,71 @@ pub struct Gateway {
     pub control: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
     pub http: reqwest::Client,
+    /// Where it writes down what it buys, if nobody else said where.
+    _ledger: Option<Folder>,
+}
+
+/// A folder that is gone with the test.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The name of one; whoever uses it makes it.
+    pub fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("gizad-{name}-{}", unique())))
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A word that nothing else in any test has.
+pub fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A provider in a process of its own, which outlives the gateways that talk to it and can be killed.
+pub struct Sandbox {
+    child: Child,
+    pub url: String,
+    control: String,
+}
+
+impl Sandbox {
+    /// One that knows the pair of [`Gateway::towards`].
+    pub fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"])
+            .env("GIZAD_LOG_FORMAT", "json")
+            .env("GIZAD_SANDBOX_IDENTIFIER", "IDENTIFIER-canary-41")
+            .env("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().expect("piped")).read_line(&mut line).expect("a line");
+        let ready: Value = serde_json::from_str(&line).expect("JSON");
+        let at = |name: &str| ready[name].as_str().expect("an address").to_owned();
+        Self { child, url: at("url"), control: format!("http://{}", at("control")) }
+    }
+
+    pub fn kill(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 /// What came back over REST.
@@ -87,6 +153,13 @@ impl Gateway {
         Self::start(&[], &all)
     }
 
+    /// One whose provider runs beside it.
+    pub fn beside(provider: &Sandbox, environment: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::towards(&provider.url, environment);
+        gateway.control = Some(provider.control.clone());
+        gateway
+    }
+
     /// One with a sandbox of its own and the limits that it has by default.
     pub fn as_shipped(environment: &[(&str, &str)]) -> Self {
         let mut all = vec![("GIZAD_STATE_DIR", "")];
@@ -104,10 +177,13 @@ impl Gateway {
 
     /// One with these settings and no others.
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
+        let ledger = (!elsewhere).then(|| Folder::new("bought"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
             .env("GIZAD_LOG_FORMAT", "json")
+            .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -140,6 +216,7 @@ impl Gateway {
             control: at("sandbox_control"),
             log,
             http: client(),
+            _ledger: ledger,
         }
     }
 
@@ -155,6 +232,12 @@ impl Gateway {
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.rest("POST", path, Some(&body)).await
+    }
+
+    /// Posts under an idempotency key.
+    pub async fn buy(&self, key: &str, path: &str, body: &Value) -> Answer {
+        let body = Some(("application/json", body.to_string().into_bytes()));
+        self.send("POST", path, body, &[("idempotency-key", key)]).await
     }
 
     /// Sends any body under any label.
@@ -254,6 +337,21 @@ impl Gateway {
             .collect()
     }
 
+    /// Those of them that ask for an action.
+    pub async fn sent(&self, action: &str) -> Vec<String> {
+        let named = format!("\"action\":\"{action}\"");
+        self.seen().await.into_iter().filter(|seen| seen.contains(&named)).collect()
+    }
+
+    /// Waits until the provider has seen an action.
+    pub async fn reached(&self, action: &str) {
+        let begun = Instant::now();
+        while self.sent(action).await.is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "{action} was not sent: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub async fn forget(&self) {
         self.control("DELETE", "/requests", json!({})).await;
     }
@@ -261,6 +359,15 @@ impl Gateway {
     /// How many purchases the provider has carried out.
     pub async fn executions(&self) -> usize {
         self.control("GET", "/ledger", json!({})).await.as_array().expect("a list").len()
+    }
+
+    /// Waits until the provider has carried out so many purchases.
+    pub async fn executed(&self, times: usize) {
+        let begun = Instant::now();
+        while self.executions().await < times {
+            assert!(begun.elapsed() < PATIENCE, "not carried out: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// What was logged so far.
@@ -279,6 +386,11 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("nothing logged about {words:?}: {}", self.log());
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {

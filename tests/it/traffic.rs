@@ -76,18 +76,15 @@ async fn a_time_that_is_none_is_refused() {
 #[tokio::test]
 async fn a_purchase_goes_on_when_its_callers_time_is_up() {
     let gateway = Gateway::as_shipped(&[]);
-    gateway.order(json!({"kind": "delay", "ms": 1000})).await;
+    gateway.order(json!({"kind": "delay", "ms": 6000, "action": "renew_service"})).await;
     let body = json!({"billing_cycle": "monthly"}).to_string().into_bytes();
-    let begun = Instant::now();
-    let answer = gateway
-        .send("POST", "/vps/1/renew", Some(("application/json", body)), &[("request-timeout", "300ms")])
-        .await;
-    assert_eq!((answer.status, answer.reason().as_str()), (409, "OUTCOME_UNKNOWN"), "{}", answer.text);
-    assert_eq!(answer.json()["sent"], "maybe");
+    let headers = [("request-timeout", "3s"), ("idempotency-key", "k")];
+    let answer = gateway.send("POST", "/vps/1/renew", Some(("application/json", body)), &headers).await;
+    assert_eq!((answer.status, &answer.json()["state"]), (202, &json!("SENDING")), "{}", answer.text);
     assert_eq!(answer.header("retry-after"), "", "nobody is told to try again");
-    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
-    // What became of it is in the log.
-    gateway.logged("nobody waited for it any more").await;
+    assert_eq!(gateway.executions().await, 0);
+    let ended = gateway.get(&format!("{}?wait=15s", answer.header("location"))).await;
+    assert_eq!((ended.status, &ended.json()["state"]), (200, &json!("SUCCEEDED")), "{}", ended.text);
     assert_eq!(gateway.executions().await, 1);
 }
 
@@ -100,11 +97,13 @@ async fn a_purchase_whose_caller_hangs_up_while_it_waits_for_its_turn_is_never_s
         reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(150)).build().expect("a client");
     let request = impatient.post(format!("{}/vps/1/renew", gateway.api)).header("x-request-id", "hung-up-2");
     let body = r#"{"billing_cycle":"monthly"}"#;
-    assert!(request.header("content-type", "application/json").body(body).send().await.is_err());
+    let request = request.header("content-type", "application/json").header("idempotency-key", "k");
+    assert!(request.body(body).send().await.is_err());
     // Its turn has come and gone.
     assert_eq!(gateway.get("/vps").await.status, 200);
     assert_eq!(gateway.get("/vps/1").await.status, 200);
     assert_eq!(gateway.executions().await, 0);
+    assert_eq!(gateway.get("/operations").await.json()["operations"], json!([]), "and never written down");
     assert!(gateway.logged("hung-up-2").await.contains("\"sent\":\"never\""), "{}", gateway.log());
 }
 
@@ -238,7 +237,7 @@ async fn a_provider_that_is_down_is_left_alone_and_found_again() {
     }
     gateway.forget().await;
     for (method, path) in [("GET", "/wallet"), ("POST", "/invoices/1/pay")] {
-        let answer = gateway.rest(method, path, None).await;
+        let answer = gateway.send(method, path, None, &[("idempotency-key", "k1")]).await;
         assert_eq!((answer.status, answer.reason().as_str()), (503, "CIRCUIT_OPEN"), "{path}");
         assert_eq!(answer.json()["sent"], "never");
         assert_eq!(answer.header("retry-after"), "1");
@@ -258,11 +257,9 @@ async fn a_provider_that_is_down_is_left_alone_and_found_again() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     // A purchase is not the one that tries.
     gateway.forget().await;
-    let body = json!({"invoice_id": "1"});
-    let _either = gateway.post("/invoices/1/pay", body).await;
-    let _again = gateway.rest("POST", "/invoices/1/pay", None).await;
+    let _either = gateway.buy("k2", "/invoices/1/pay", &json!({})).await;
     let seen = gateway.seen().await;
-    assert!(seen[0].contains("list_plans"), "{seen:?}");
+    assert!(!seen.is_empty() && !seen[0].contains("pay_invoice"), "{seen:?}");
     assert_eq!(gateway.get("/wallet").await.status, 200);
     assert_eq!(gateway.admin("GET", "/status").await.json()["breaker"], "closed");
     assert_eq!(gateway.admin("GET", "/readyz").await.json()["status"], "ready");

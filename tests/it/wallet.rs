@@ -34,7 +34,7 @@ async fn a_deposit_is_pending_until_the_money_arrives_and_then_in_the_wallet() {
 async fn a_purchase_is_refused_without_money_and_moves_nothing() {
     let gateway = Gateway::sandbox_with(&[("GIZAD_SANDBOX_BALANCE_VND", "1000")]);
     let order = json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
-    let refused = gateway.post("/vps", order).await;
+    let refused = gateway.buy("k", "/vps", &order).await;
     assert_eq!(
         (refused.status, refused.reason().as_str()),
         (402, "INSUFFICIENT_BALANCE"),
@@ -49,15 +49,15 @@ async fn a_purchase_is_refused_without_money_and_moves_nothing() {
 async fn a_new_vps_is_installed_and_a_renewal_moves_its_end() {
     let gateway = Gateway::sandbox_with(&[("GIZAD_SANDBOX_INSTALL_TIME", "1h")]);
     let order = json!({"plan_id": 26, "hostname": "a", "password": "p", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
-    let bought = gateway.post("/vps", order).await.json();
-    let path = format!("/vps/{}", bought["service_ids"][0]);
+    let bought = gateway.buy("k1", "/vps", &order).await.json();
+    let path = format!("/vps/{}", bought["purchase"]["service_ids"][0]);
     assert_eq!(gateway.get(&path).await.json()["state"], "PENDING");
     let busy = gateway.rest("POST", &format!("{path}/stop"), None).await;
     assert_eq!((busy.status, busy.reason().as_str()), (409, "BUSY"));
     gateway.control("POST", "/advance", json!({"seconds": 3601})).await;
     let installed = gateway.get(&path).await.json();
     assert_eq!((&installed["state"], &installed["power"]), (&json!("ACTIVE"), &json!("ON")));
-    gateway.rest("POST", &format!("{path}/renew"), None).await;
+    gateway.buy("k2", &format!("{path}/renew"), &json!({})).await;
     let renewed = gateway.get(&path).await.json();
     assert!(renewed["expire_time"].as_str() > installed["expire_time"].as_str(), "{renewed}");
     let ledger = gateway.control("GET", "/ledger", json!({})).await;

@@ -82,9 +82,16 @@ impl Serialize for Held<'_> {
     }
 }
 
-/// RFC 3339 in UTC, as protobuf's JSON has it.
+/// RFC 3339 in UTC with no, three, six or nine digits behind the second, as protobuf's JSON has it.
 fn time(message: &DynamicMessage) -> Option<String> {
     let seconds = message.get_field_by_name("seconds")?.as_i64()?;
     let nanos = message.get_field_by_name("nanos")?.as_i32()?;
-    Timestamp::new(seconds, nanos).ok().map(|time| time.to_string())
+    let time = Timestamp::new(seconds, nanos).ok()?;
+    let digits = match nanos {
+        0 => 0,
+        nanos if nanos % 1_000_000 == 0 => 3,
+        nanos if nanos % 1000 == 0 => 6,
+        _ => 9,
+    };
+    Some(format!("{time:.digits$}"))
 }

@@ -1,6 +1,7 @@
 //! What all purchases of the account share: the ledger, the one turn, and who is at which key.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
@@ -31,11 +32,17 @@ pub struct Desk {
     pub(super) doubt: Notify,
     /// Counts what has been written down, for those who wait for an end.
     written: watch::Sender<u64>,
+    /// Nobody is kept waiting any more.
+    closing: AtomicBool,
+    /// Has what is in memory of the account forgotten.
+    forget: OnceLock<Forget>,
 }
+
+/// What is done once it is known that the account has changed.
+type Forget = Box<dyn Fn() + Send + Sync>;
 
 /// A purchase under way in this process.
 pub(super) struct Running {
-    pub(super) id: String,
     pub(super) fingerprint: Vec<u8>,
     state: Mutex<Waiting>,
     told: watch::Sender<Option<Told>>,
@@ -43,17 +50,30 @@ pub(super) struct Running {
 
 #[derive(Default)]
 struct Waiting {
+    /// The operation that it is.
+    id: String,
     deadlines: Vec<Deadline>,
     committed: bool,
 }
 
 impl Running {
     pub(super) fn new(id: String, fingerprint: Vec<u8>) -> Self {
-        Self { id, fingerprint, state: Mutex::default(), told: watch::Sender::new(None) }
+        let state = Mutex::new(Waiting { id, ..Waiting::default() });
+        Self { fingerprint, state, told: watch::Sender::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The operation that it is.
+    pub(super) fn id(&self) -> String {
+        self.lock().id.clone()
+    }
+
+    /// It is an operation that was known before.
+    pub(super) fn is(&self, id: &str) {
+        id.clone_into(&mut self.lock().id);
     }
 
     /// Somebody waits for it, who is not told any more that nothing was sent once it is committed.
@@ -68,7 +88,8 @@ impl Running {
     /// The moment from which on it may be sent: unless everyone who waited has been told that it never will be.
     pub(super) fn commit(&self) -> bool {
         let mut state = self.lock();
-        let departed = state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
+        let departed =
+            state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
         state.committed = departed > 0 || state.deadlines.is_empty();
         state.committed
     }
@@ -77,8 +98,10 @@ impl Running {
         self.lock().committed
     }
 
-    pub(super) fn tell(&self, told: Told) {
+    /// Says whether anybody is left to hear it.
+    pub(super) fn tell(&self, told: Told) -> bool {
         self.told.send_replace(Some(told));
+        self.told.receiver_count() > 0
     }
 
     /// Waits for its end.
@@ -114,7 +137,32 @@ impl Desk {
             tasks,
             doubt: Notify::new(),
             written: watch::Sender::new(0),
+            closing: AtomicBool::new(false),
+            forget: OnceLock::new(),
         }
+    }
+
+    /// Answers everyone who waits for an operation's end: gizad is stopping.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.announce();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// What to do once it is known that the account has changed without an answer that said so.
+    pub(in crate::policy) fn forgets_by(&self, forget: impl Fn() + Send + Sync + 'static) {
+        let _first = self.forget.set(Box::new(forget));
+    }
+
+    /// Says that something is known to have been carried out.
+    pub(super) fn announce_found(&self) {
+        if let Some(forget) = self.forget.get() {
+            forget();
+        }
+        self.announce();
     }
 
     /// Takes new settings over, for the next call.
@@ -135,9 +183,8 @@ impl Desk {
     }
 
     pub(super) fn below(&self) -> Below {
-        let nothing: Below = Arc::new(|_| {
-            Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) })
-        });
+        let nothing: Below =
+            Arc::new(|_| Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) }));
         self.below.get().cloned().unwrap_or(nothing)
     }
 

@@ -82,7 +82,8 @@ async fn get(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> 
     loop {
         written.mark_unchanged();
         let record = own(ledger, call).await?;
-        if record.state().is_last() || record.state() == State::NeedsOperator || ambient::instant() >= until {
+        let stands = record.state().is_last() || record.state() == State::NeedsOperator;
+        if stands || desk.is_closing() || ambient::instant() >= until {
             let mut message = shown::resource(desk.contract, ledger, &record);
             let history = ledger.history(&record.id).await.map_err(|trouble| unwritten(&trouble))?;
             shown::set(&mut message, "history", shown::history(desk.contract, &history));
@@ -188,12 +189,12 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
         ..call.clone()
     };
     let limits = options.limits(&record.caller);
-    let provider = Provider::unasked(desk, ledger, later, &record.id, running.clone());
+    let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.spawn(async move {
         let told = run::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;
         desk_.announce();
-        task.tell(told);
+        let _heard = task.tell(told);
     });
     let end = call.deadline.end().unwrap_or_else(ambient::instant);
     let soon = end.checked_sub(Duration::from_millis(100)).unwrap_or(end);
@@ -223,7 +224,7 @@ async fn resolve(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fau
         admin(call)?;
     }
     let record = changed(ledger, &record, event).await?;
-    desk.announce();
+    desk.announce_found();
     tracing::warn!(
         operation = record.id,
         state = record.state().as_str(),

@@ -28,7 +28,8 @@ pub(super) async fn place(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
     let options = desk.options();
     let (most_vnd, validate_only) = (most(&call), flag(&call, Term::ValidateOnly));
     if options.require_key && call.effect == Effect::Spend && call.key.is_none() && !validate_only {
-        let detail = "a purchase needs an Idempotency-Key (REST) or request_id (gRPC), so that it is never made twice";
+        let detail =
+            "a purchase needs an Idempotency-Key (REST) or request_id (gRPC), so that it is never made twice";
         return Err(Fault::new(Reason::KeyRequired, detail));
     }
     let job = Job {
@@ -58,8 +59,9 @@ fn begin(
     let mut all = desk.running();
     if let Some(running) = place.as_ref().and_then(|place| all.get(place)) {
         if running.fingerprint != job.record.fingerprint {
-            let detail = format!("this key belongs to another request, which is {}", running.id);
-            let operation = Some(running.id.as_str().into());
+            let id = running.id();
+            let detail = format!("this key belongs to another request, which is {id}");
+            let operation = Some(id.into());
             return Err(Fault { operation, ..Fault::new(Reason::KeyReused, detail) });
         }
         running.join(&call.deadline);
@@ -77,7 +79,6 @@ fn begin(
         below: desk.below(),
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
-        id: job.record.id.clone(),
         running: running.clone(),
     };
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
@@ -85,9 +86,24 @@ fn begin(
         let _left = Left { desk: &desk, place };
         let told = run(&ledger, &desk.turn, &provider, &job).await;
         desk.announce();
-        task.tell(told);
+        if !task.tell(told.clone()) {
+            log_unheard(&told);
+        }
     });
     Ok(running)
+}
+
+/// What became of a job when all who waited for it have been answered before.
+fn log_unheard(told: &Told) {
+    let Told::Operation { record, .. } = told else { return };
+    let (operation, state) = (record.id.as_str(), record.state().as_str());
+    match record.failure.as_ref() {
+        None => tracing::info!(operation, state, "it ended when nobody waited for it any more"),
+        Some(failure) => {
+            let outcome = failure.reason.as_str();
+            tracing::warn!(operation, state, outcome, "it ended when nobody waited for it any more");
+        }
+    }
 }
 
 /// Takes the key's place away when the job is over, also if it panics.
@@ -120,19 +136,22 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
     };
     let Some(told) = told else {
         let fault = Fault::new(Reason::OutcomeUnknown, "gizad failed while the request was being sent");
-        return Err(Fault { operation: Some(running.id.as_str().into()), ..fault.sent(Sent::Maybe) });
+        return Err(Fault { operation: Some(running.id().into()), ..fault.sent(Sent::Maybe) });
     };
     match told {
-        Told::Operation { record, replayed } => shown::answer(desk, ledger, call.operation, &record, replayed),
+        Told::Operation { record, replayed } => {
+            shown::answer(desk, ledger, call.operation, &record, replayed)
+        }
         Told::Preview(preview) => shown::preview(desk, call.operation, &preview),
-        Told::Refused(fault) => Err(*fault),
+        Told::Refused(fault) => Err(shown::unsent(*fault)),
     }
 }
 
 async fn under_way(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> Result<Reply, Fault> {
-    let record = ledger.by_id(&running.id).await.ok().flatten();
+    let id = running.id();
+    let record = ledger.by_id(&id).await.ok().flatten();
     let record = record.unwrap_or_else(|| Record {
-        id: running.id.clone(),
+        id,
         operation: call.operation.name.clone(),
         caller: call.caller.as_str().to_owned(),
         state: crate::purchase::State::Sending.into(),
@@ -201,15 +220,14 @@ pub(super) struct Provider {
     below: Below,
     eyes: Eyes,
     ledger: Ledger,
-    id: String,
     running: Arc<Running>,
 }
 
 impl Provider {
     /// For an operation that nobody waits for.
-    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, id: &str, running: Arc<Running>) -> Self {
+    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
         let (below, eyes) = (desk.below(), desk.eyes(true));
-        Self { call, below, eyes, ledger: ledger.clone(), id: id.to_owned(), running }
+        Self { call, below, eyes, ledger: ledger.clone(), running }
     }
 }
 
@@ -239,7 +257,7 @@ impl World for Provider {
         let deadline = Deadline::new(ambient::instant(), Some(self.call.deadline.left()));
         match (self.below)(Call { deadline, ..self.call.clone() }).await {
             Ok(reply) => Ending::Succeeded {
-                result: self.ledger.seal(&self.id, &reply.content.message().encode_to_vec()),
+                result: self.ledger.seal(&self.running.id(), &reply.content.message().encode_to_vec()),
                 rule: reply.rule.to_owned(),
                 cost_vnd: amount(reply.content.message()),
                 services: services(reply.content.message()),
@@ -250,6 +268,16 @@ impl World for Provider {
 
     fn commit(&self) -> bool {
         self.running.commit()
+    }
+
+    fn is(&self, operation: &str) {
+        self.running.is(operation);
+    }
+
+    fn is_sent_elsewhere(&self, operation: &str) {
+        self.running.is(operation);
+        // Whoever waits longer than its time allows is told where it stands, and not that nothing was sent.
+        let _somebody_waits = self.running.commit();
     }
 }
 

@@ -75,7 +75,11 @@ async fn round(desk: &Desk, ledger: &Ledger, seen: &mut HashMap<String, Seen>) -
         match look_once(desk, ledger, &record).await {
             Ok(record) => (so_far.clean, so_far.looked) = (record.clean, record.looked),
             Err(fault) => {
-                tracing::info!(operation = record.id, outcome = fault.reason.as_str(), "not seen what became of it");
+                tracing::info!(
+                    operation = record.id,
+                    outcome = fault.reason.as_str(),
+                    "not seen what became of it"
+                );
             }
         }
     }
@@ -101,9 +105,10 @@ async fn look_once(desk: &Desk, ledger: &Ledger, record: &Record) -> Result<Reco
         // What moves no money leaves no trace that is known.
         _ => Sight { at_ms: ambient::unix_millis(), ..Sight::default() },
     };
-    let record = judged(ledger, record, sight, desk.options().rules).await.map_err(|trouble| unwritten(&trouble))?;
+    let record =
+        judged(ledger, record, sight, desk.options().rules).await.map_err(|trouble| unwritten(&trouble))?;
     if record.state() != State::InDoubt {
-        desk.announce();
+        desk.announce_found();
         let (state, findings) = (record.state().as_str(), record.evidence.join("; "));
         tracing::warn!(operation = record.id, state, findings, "what was in doubt is decided");
     }
@@ -120,7 +125,8 @@ pub(super) async fn judged(
     let began = record.before.as_ref().map_or(record.created_ms, |before| before.at_ms);
     let others = ledger.around(began.saturating_sub(rules.quiet_ms.saturating_mul(LONG_BEFORE))).await?;
     let verdict = weigh(record, &sight, &others, rules);
-    let Ok(Step { record: next, effects }) = step(record, Event::Seen(sight.clone(), verdict), sight.at_ms) else {
+    let Ok(Step { record: next, effects }) = step(record, Event::Seen(sight.clone(), verdict), sight.at_ms)
+    else {
         return Ok(record.clone());
     };
     if effects.is_empty() || planted!(NoReconciliation) {

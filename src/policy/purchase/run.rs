@@ -33,6 +33,10 @@ pub(super) trait World: Send + Sync {
     fn send(&self) -> impl Future<Output = Ending> + Send;
     /// The moment from which on it may be sent. False if nobody waits for it any more, and then it never is.
     fn commit(&self) -> bool;
+    /// It is an operation that was known before: what comes of it belongs to that.
+    fn is(&self, _operation: &str) {}
+    /// It is an operation that somebody else is sending.
+    fn is_sent_elsewhere(&self, _operation: &str) {}
 }
 
 /// What was seen before anything is sent.
@@ -99,7 +103,9 @@ async fn attempt<W: World>(
     job: &Job,
 ) -> Result<Told, Fault> {
     // A key that is known needs no look at the account.
-    if !job.validate_only && let Some(told) = known(ledger, world, job).await? {
+    if !job.validate_only
+        && let Some(told) = known(ledger, world, job).await?
+    {
         return Ok(told);
     }
     if !job.record.spends {
@@ -151,6 +157,7 @@ async fn known<W: World>(ledger: &Ledger, world: &W, job: &Job) -> Result<Option
         let Some(record) = same_key(ledger, job).await? else { return Ok(None) };
         match admit(&want(job), Some(&record), &[]) {
             Admission::Same(record) if record.state() == State::Sending => {
+                world.is_sent_elsewhere(&record.id);
                 // Whatever fails now, something was sent under this key.
                 wait_for(ledger, world, &record).await.map_err(|fault| fault.sent(Sent::Maybe))?;
             }
@@ -186,7 +193,10 @@ async fn objections<W: World>(
     let mut found = Vec::new();
     match (look.price_vnd, job.most_vnd) {
         (Some(price), Some(most)) if price > most => {
-            found.push((Reason::PriceTooHigh, format!("it costs {price} VND, and no more than {most} was allowed")));
+            found.push((
+                Reason::PriceTooHigh,
+                format!("it costs {price} VND, and no more than {most} was allowed"),
+            ));
         }
         (None, Some(_)) => {
             let detail = format!("a most was given, and the price cannot be known: {}", look.source);
@@ -211,8 +221,11 @@ async fn objections<W: World>(
     }
     if job.validate_only {
         let open = ledger.open_ones().await.map_err(|t| unwritten(&t))?;
-        if let Admission::TwinInDoubt(twin) = admit(&want(job), None, &open) {
-            found.push((Reason::TwinInDoubt, twin_in_doubt(&twin).detail));
+        let same = same_key(ledger, job).await?;
+        match admit(&want(job), same.as_ref(), &open) {
+            Admission::TwinInDoubt(twin) => found.push((Reason::TwinInDoubt, twin_in_doubt(&twin).detail)),
+            Admission::KeyReused(other) => found.push((Reason::KeyReused, key_reused(&other).detail)),
+            Admission::Begin | Admission::Again(_) | Admission::Same(_) => {}
         }
     }
     Ok(found)
@@ -240,18 +253,22 @@ pub(super) async fn consented<W: World>(
         settled(ledger, world).await?;
         let look = world.look().await?;
         if look.price_vnd != record.price_vnd {
-            let detail = "its price is not any more what was consented to; it still waits, and can be given up";
+            let detail =
+                "its price is not any more what was consented to; it still waits, and can be given up";
             return Err(Fault::new(Reason::PriceTooHigh, detail));
         }
         let mut before = record.clone();
         before.before = Some(look.sight);
         ledger.store().writer().clone_into(&mut before.owner);
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
-        let spent = ledger.spent(&record.caller, world.now_ms()).await.map_err(|t| unwritten(&t))?;
-        // What it holds itself is part of what is spent.
+        let now_ms = world.now_ms();
+        let spent = ledger.spent(&record.caller, now_ms).await.map_err(|t| unwritten(&t))?;
+        // It is spent when it is sent, and what it holds itself is part of what is spent, if it was held today.
+        (before.day, before.month) = calendar(now_ms);
+        let held = |same: bool| if same { record.held_vnd } else { 0 };
         let own = Spent {
-            day_vnd: spent.day_vnd.saturating_sub(record.held_vnd),
-            month_vnd: spent.month_vnd.saturating_sub(record.held_vnd),
+            day_vnd: spent.day_vnd.saturating_sub(held(before.day == record.day)),
+            month_vnd: spent.month_vnd.saturating_sub(held(before.month == record.month)),
         };
         if let Some(detail) = exceeded(limits, own, record.held_vnd).into_iter().next() {
             return Err(Fault::new(Reason::BudgetExceeded, detail));
@@ -280,7 +297,10 @@ async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Loo
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
         let mut record = match admit(&want(job), same.as_ref(), &open) {
             Admission::Begin => job.record.clone(),
-            Admission::Again(record) => *record,
+            Admission::Again(record) => {
+                world.is(&record.id);
+                *record
+            }
             Admission::Same(record) => return Ok(Told::Operation { record, replayed: true }),
             Admission::KeyReused(record) => return Err(key_reused(&record)),
             Admission::TwinInDoubt(twin) => return Err(twin_in_doubt(&twin)),
@@ -297,7 +317,8 @@ async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Loo
         }
         (record.day, record.month) = calendar(now_ms);
         ledger.store().writer().clone_into(&mut record.owner);
-        let hold = look.as_ref().is_some_and(|look| needs_approval(job, look)) && record.decided_by.is_empty();
+        let hold =
+            look.as_ref().is_some_and(|look| needs_approval(job, look)) && record.decided_by.is_empty();
         let event = if hold { Event::Hold } else { Event::Begin };
         let next = step(&record, event, now_ms).map_err(|wrong| impossible(wrong.0))?;
         // From here on whoever waits is no longer told that nothing was sent.
@@ -329,7 +350,8 @@ async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -> Told {
     let mut record = record;
     loop {
         let ending = world.send().await;
-        let again = matches!(&ending, Ending::Unsent(failure) if passes(failure)) && record.attempt < ATTEMPTS;
+        let again =
+            matches!(&ending, Ending::Unsent(failure) if passes(failure)) && record.attempt < ATTEMPTS;
         let told = finish(ledger, world, record, ending).await;
         let Told::Operation { record: stands, replayed: false } = &told else { return told };
         if !again || stands.state() != State::NotSent {

@@ -1,5 +1,7 @@
 //! A record as it is shown: the resource `Operation`, or the answer or fault that its call ended with.
 
+use std::time::Duration;
+
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 
 use super::desk::Desk;
@@ -10,6 +12,8 @@ use crate::fault::{Fault, Judged, ProviderMessage, Reason, Sent};
 use crate::ledger::Ledger;
 use crate::purchase::{Record, State};
 
+/// When what was not sent may be tried again, if nothing says otherwise.
+const SOON: Duration = Duration::from_secs(1);
 /// The rule of an answer that comes from the record.
 const RECORDED: &str = "recorded";
 
@@ -30,16 +34,22 @@ pub(super) fn answer(
                 let fault = Fault::new(Reason::Internal, "the recorded answer cannot be read");
                 Fault { operation: id(record), ..fault.sent(Sent::Answered).with_private(error.to_string()) }
             })?;
-            Ok(standing(Reply::new(message, RECORDED, false), record, true, replayed))
+            Ok(standing(Reply::new(message, rule(record, replayed), false), record, true, replayed))
         }
         State::Succeeded | State::Found | State::AwaitingApproval | State::Sending
             if operation.result.is_some() =>
         {
             let message = resource(desk.contract, ledger, record);
-            Ok(standing(Reply::new(message, RECORDED, false), record, state.is_last(), replayed))
+            let reply = Reply::new(message, rule(record, replayed), false);
+            Ok(standing(reply, record, state.is_last(), replayed))
         }
         _ => Err(fault(record, replayed)),
     }
+}
+
+/// What decided: the rule that judged the provider's answer, if it came just now.
+fn rule(record: &Record, replayed: bool) -> &'static str {
+    if replayed || record.rule.is_empty() { RECORDED } else { Judged::known(&record.rule) }
 }
 
 fn id(record: &Record) -> Option<std::sync::Arc<str>> {
@@ -56,7 +66,9 @@ fn fault(record: &Record, replayed: bool) -> Fault {
     let failure = record.failure.clone().unwrap_or_default();
     let named = Reason::named(&failure.reason);
     let fault = match record.state() {
-        State::NotSent => Fault::new(named.unwrap_or(Reason::UpstreamUnreachable), failure.detail.clone()),
+        State::NotSent => {
+            unsent(Fault::new(named.unwrap_or(Reason::UpstreamUnreachable), failure.detail.clone()))
+        }
         State::Refused => {
             Fault::new(named.unwrap_or(Reason::UpstreamRefused), failure.detail.clone()).sent(Sent::Answered)
         }
@@ -69,7 +81,9 @@ fn fault(record: &Record, replayed: bool) -> Fault {
             let detail = "it was in doubt, and was carried out; what the provider answered is not known";
             Fault::new(Reason::OperationState, detail).sent(Sent::Answered)
         }
-        State::AwaitingApproval => Fault::new(Reason::OperationState, "it waits for the consent of another caller"),
+        State::AwaitingApproval => {
+            Fault::new(Reason::OperationState, "it waits for the consent of another caller")
+        }
         State::Succeeded | State::Sending | State::InDoubt | State::NeedsOperator | State::Unknown => {
             let why = if failure.detail.is_empty() { "it is under way" } else { failure.detail.as_str() };
             let detail = format!("{why}; what became of it is found out, and shown at the operation");
@@ -85,6 +99,27 @@ fn fault(record: &Record, replayed: bool) -> Fault {
     Fault { answer: judged, operation: id(record), replayed, ..fault }
 }
 
+/// A fault of what was not sent, with when it may be called again under the same key.
+pub(super) fn unsent(fault: Fault) -> Fault {
+    let retry_after = fault.retry_after.or(passes(fault.reason).then_some(SOON));
+    Fault { retry_after, ..fault }
+}
+
+/// Whether what kept it from being sent passes by itself.
+fn passes(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::UpstreamUnreachable
+            | Reason::UpstreamRateLimited
+            | Reason::UpstreamMaintenance
+            | Reason::UpstreamBlocked
+            | Reason::CircuitOpen
+            | Reason::PaceExceeded
+            | Reason::QuotaExceeded
+            | Reason::ShuttingDown
+    )
+}
+
 /// What a call that was only checked is answered.
 pub(super) fn preview(desk: &Desk, operation: &Operation, preview: &Preview) -> Result<Reply, Fault> {
     let mut message = empty(desk.contract, "gizad.v1.Operation");
@@ -94,7 +129,8 @@ pub(super) fn preview(desk: &Desk, operation: &Operation, preview: &Preview) -> 
     set_some(&mut shown, "price_vnd", look.price_vnd.map(Value::I64));
     set(&mut shown, "price_source", Value::String(look.source.clone()));
     set_some(&mut shown, "balance_before_vnd", look.sight.wallet_vnd.map(Value::I64));
-    let after = look.sight.wallet_vnd.zip(look.price_vnd).map(|(balance, price)| balance.saturating_sub(price));
+    let after =
+        look.sight.wallet_vnd.zip(look.price_vnd).map(|(balance, price)| balance.saturating_sub(price));
     set_some(&mut shown, "balance_after_vnd", after.map(Value::I64));
     set(&mut shown, "needs_approval", Value::Bool(preview.needs_approval));
     let objections = preview.objections.iter().map(|(reason, detail)| {
