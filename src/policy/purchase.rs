@@ -3,11 +3,14 @@
 //!
 //! Every purchase; and every other call that must not run twice if its caller gave it a key.
 
+mod begin;
 mod desk;
 mod local;
 mod order;
 mod reconcile;
+mod refused;
 mod run;
+mod send;
 mod shown;
 mod sight;
 #[cfg(test)]

@@ -125,7 +125,8 @@ impl Evidence {
         // What others have cost since then moved the same wallet; of what was sent before then and only found out since,
         // nobody knows on which side of that moment its money moved.
         let posted = others.iter().filter(|other| other.posted_vnd > 0 && other.changed_ms >= before.at_ms);
-        let sent_later = |other: &&&Record| other.before.as_ref().is_some_and(|look| look.at_ms >= before.at_ms);
+        let sent_later =
+            |other: &&&Record| other.before.as_ref().is_some_and(|look| look.at_ms >= before.at_ms);
         let (since, unclear): (Vec<&&Record>, Vec<&&Record>) = posted.partition(sent_later);
         let fits = |other: &&&Record| record.price_vnd.is_none_or(|price| price == other.posted_vnd);
         let moves = match (&before.moves, &now.moves) {
@@ -326,7 +327,8 @@ mod tests {
         assert!(!found(&[posted(State::Found, -1)]), "or may be another's");
         let nothing = sight(2000, 1000, &[1], &["a"]);
         let clean = Record { clean: 9, ..record() };
-        let absent = |others: &[Record]| matches!(weigh(&clean, &nothing, others, RULES), Verdict::Absent { .. });
+        let absent =
+            |others: &[Record]| matches!(weigh(&clean, &nothing, others, RULES), Verdict::Absent { .. });
         assert!(absent(&[]) && !absent(&[posted(State::Found, -1)]), "one may hide the other");
     }
 

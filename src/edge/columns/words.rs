@@ -5,10 +5,9 @@ use crate::fault::Reason;
 /// The words of a reason.
 pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
     match reason {
-        Reason::MalformedBody => (
-            "The body could not be read",
-            "Send one JSON object; the detail says where reading stopped.",
-        ),
+        Reason::MalformedBody => {
+            ("The body could not be read", "Send one JSON object; the detail says where reading stopped.")
+        }
         Reason::InvalidArgument => (
             "A field is unknown or has a value it cannot take",
             "Correct the fields that are named. If a rule of the provider is named, it was the provider that \
@@ -22,22 +21,16 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The body is not labelled as JSON",
             "Send the header `Content-Type: application/json` (with curl: --json).",
         ),
-        Reason::BodyTooLarge => (
-            "The body is too large",
-            "Send less: no request of this API needs that much.",
-        ),
-        Reason::BodyTooSlow => (
-            "The body did not arrive in time",
-            "Send the whole body without pausing.",
-        ),
-        Reason::RouteNotFound => (
-            "There is nothing here",
-            "Compare the path or method with the output of `gizad routes`.",
-        ),
-        Reason::MethodNotAllowed => (
-            "The path takes other methods",
-            "Use one of the methods in the `Allow` header.",
-        ),
+        Reason::BodyTooLarge => {
+            ("The body is too large", "Send less: no request of this API needs that much.")
+        }
+        Reason::BodyTooSlow => ("The body did not arrive in time", "Send the whole body without pausing."),
+        Reason::RouteNotFound => {
+            ("There is nothing here", "Compare the path or method with the output of `gizad routes`.")
+        }
+        Reason::MethodNotAllowed => {
+            ("The path takes other methods", "Use one of the methods in the `Allow` header.")
+        }
         Reason::HostNotAllowed => (
             "The Host is not known",
             "Call by loopback address or localhost, or have the name added to listen.hosts in the settings. A page \
@@ -47,10 +40,9 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "A web page of another site sent this",
             "Call from a program. Browsers may only call from gizad's own pages.",
         ),
-        Reason::CompressionUnsupported => (
-            "Compressed messages are not read",
-            "Send the message uncompressed; none of this API is long.",
-        ),
+        Reason::CompressionUnsupported => {
+            ("Compressed messages are not read", "Send the message uncompressed; none of this API is long.")
+        }
         Reason::Unauthenticated => (
             "A token is needed that gizad knows",
             "Send `Authorization: Bearer gzd_…` (over gRPC as metadata). Its operator makes one with `gizad token new NAME`.",
@@ -105,10 +97,9 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The operation was not carried out",
             "It was in doubt, and it was found that nothing came of it. Use a new key to try again.",
         ),
-        Reason::SelfApproval => (
-            "Somebody else has to consent",
-            "Another caller, with the scope `admin`, approves it.",
-        ),
+        Reason::SelfApproval => {
+            ("Somebody else has to consent", "Another caller, with the scope `admin`, approves it.")
+        }
         Reason::ServerProtected => (
             "The settings protect this server",
             "Nothing was sent. Take it out of `vps` under [protected] in the settings, if it is really meant.",
@@ -121,38 +112,25 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The settings do not allow this action",
             "List the action with its effect under [actions] in the settings, if it is what you want.",
         ),
-        Reason::InsufficientBalance => (
-            "There is not enough in the wallet",
-            "Deposit money (POST /wallet/deposits) and call again.",
-        ),
-        Reason::NotFound => (
-            "The provider knows no such thing",
-            "Check the identifier against the list it comes from.",
-        ),
+        Reason::InsufficientBalance => {
+            ("There is not enough in the wallet", "Deposit money (POST /wallet/deposits) and call again.")
+        }
+        Reason::NotFound => {
+            ("The provider knows no such thing", "Check the identifier against the list it comes from.")
+        }
         Reason::NotOwned => (
             "It does not belong to this account",
             "Check the identifier, and whether gizad holds the key of the right account.",
         ),
-        Reason::AlreadyExists => (
-            "There is one already",
-            "Choose another name, or use what exists.",
-        ),
-        Reason::OutOfStock => (
-            "The provider has none left",
-            "Choose another plan or product, or wait.",
-        ),
-        Reason::Busy => (
-            "The provider is still busy with it",
-            "Wait until the running work is done, then call again.",
-        ),
-        Reason::ServiceExpired => (
-            "The service has run out or is suspended",
-            "Renew the service first.",
-        ),
-        Reason::UpstreamRefused => (
-            "The provider refused",
-            "Read the provider's message. Calling again unchanged will not help.",
-        ),
+        Reason::AlreadyExists => ("There is one already", "Choose another name, or use what exists."),
+        Reason::OutOfStock => ("The provider has none left", "Choose another plan or product, or wait."),
+        Reason::Busy => {
+            ("The provider is still busy with it", "Wait until the running work is done, then call again.")
+        }
+        Reason::ServiceExpired => ("The service has run out or is suspended", "Renew the service first."),
+        Reason::UpstreamRefused => {
+            ("The provider refused", "Read the provider's message. Calling again unchanged will not help.")
+        }
         Reason::UpstreamAuthFailed => (
             "The provider does not accept gizad's credentials",
             "This is about the gateway's own key, not the caller's. Its operator checks [credentials].",
@@ -161,14 +139,10 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The provider does not accept gizad's address",
             "Its operator has the address in the provider's message allowed by the provider.",
         ),
-        Reason::UpstreamRateLimited => (
-            "The provider asks to slow down",
-            "Wait, for as long as `Retry-After` says where it is given.",
-        ),
-        Reason::UpstreamMaintenance => (
-            "The provider is being maintained",
-            "Try again later.",
-        ),
+        Reason::UpstreamRateLimited => {
+            ("The provider asks to slow down", "Wait, for as long as `Retry-After` says where it is given.")
+        }
+        Reason::UpstreamMaintenance => ("The provider is being maintained", "Try again later."),
         Reason::UpstreamBlocked => (
             "Something in front of the provider stopped the request",
             "The request was not processed. If it lasts, the provider has to let gizad's address through.",
@@ -181,10 +155,9 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The provider did not answer in time",
             "The call may be repeated: it reads, or lands in the same state.",
         ),
-        Reason::UpstreamFailed => (
-            "The provider failed",
-            "The call may be repeated: it reads, or lands in the same state.",
-        ),
+        Reason::UpstreamFailed => {
+            ("The provider failed", "The call may be repeated: it reads, or lands in the same state.")
+        }
         Reason::UpstreamRedirected => (
             "The provider points elsewhere",
             "gizad never follows, because it would carry the key along. Its operator corrects [upstream] url.",
@@ -216,17 +189,8 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The provider is down and left alone for a moment",
             "Nothing was sent, so calling again is safe, once `Retry-After` has passed.",
         ),
-        Reason::NotCached => (
-            "There is nothing in memory",
-            "Call without `only-if-cached`.",
-        ),
-        Reason::ShuttingDown => (
-            "gizad is stopping",
-            "Nothing was sent. Call again when it is back.",
-        ),
-        Reason::Internal => (
-            "A mistake in gizad",
-            "Report it with the request identifier.",
-        ),
+        Reason::NotCached => ("There is nothing in memory", "Call without `only-if-cached`."),
+        Reason::ShuttingDown => ("gizad is stopping", "Nothing was sent. Call again when it is back."),
+        Reason::Internal => ("A mistake in gizad", "Report it with the request identifier."),
     }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use prost_reflect::{DynamicMessage, Value};
 use tokio::time::timeout_at;
 
+use super::begin;
 use super::desk::{Desk, Running};
 use super::order::Provider;
-use super::run::{self, unwritten};
+use super::refused::unwritten;
+use super::run;
 use super::{reconcile, shown};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Key, Reply, Scope};
@@ -192,7 +194,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
     let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.spawn(async move {
-        let told = run::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;
+        let told = begin::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;
         desk_.announce();
         let _heard = task.tell(told);
     });

@@ -11,7 +11,7 @@ use prost_reflect::DynamicMessage;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::desk::Desk;
-use super::run::unwritten;
+use super::refused::unwritten;
 use crate::ambient;
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Trouble};

@@ -5,17 +5,14 @@
 
 use std::time::Duration;
 
+use super::begin::begin;
+use super::refused::{key_reused, twin_in_doubt, unread, unwritten};
 use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
-    Admission, Effect, Ending, Event, Failure, Limits, Record, Sight, Spent, State, Want, admit, calendar,
-    exceeded, planted, step,
+    Admission, Ending, Event, Limits, Record, Sight, State, Want, admit, exceeded, planted, step,
 };
 
-/// Attempts for a call, the first included, as long as it is proven that nothing was sent.
-const ATTEMPTS: u32 = 3;
-/// The wait between them.
-const PAUSE: Duration = Duration::from_millis(300);
 /// How often it is looked again what another writer is at.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -133,7 +130,7 @@ async fn attempt<W: World>(
 
 /// Waits until nothing is being sent for the account, also by a writer whose turn was lost: what is looked at while
 /// something is under way explains nothing afterwards.
-async fn settled<W: World>(ledger: &Ledger, world: &W) -> Result<(), Fault> {
+pub(super) async fn settled<W: World>(ledger: &Ledger, world: &W) -> Result<(), Fault> {
     loop {
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
         let sending = |record: &&Record| record.spends && record.state() == State::Sending;
@@ -168,7 +165,7 @@ async fn known<W: World>(ledger: &Ledger, world: &W, job: &Job) -> Result<Option
     }
 }
 
-async fn same_key(ledger: &Ledger, job: &Job) -> Result<Option<Record>, Fault> {
+pub(super) async fn same_key(ledger: &Ledger, job: &Job) -> Result<Option<Record>, Fault> {
     let Some(key) = &job.record.key else { return Ok(None) };
     if planted!(KeyWithoutCaller) {
         let any = crate::ledger::Filter { key: Some(key.clone()), ..crate::ledger::Filter::default() };
@@ -178,7 +175,7 @@ async fn same_key(ledger: &Ledger, job: &Job) -> Result<Option<Record>, Fault> {
     ledger.by_key(&job.record.caller, key).await.map_err(|trouble| unread(&trouble))
 }
 
-fn want(job: &Job) -> Want<'_> {
+pub(super) fn want(job: &Job) -> Want<'_> {
     let Record { fingerprint, identity, spends, .. } = &job.record;
     Want { fingerprint, identity, spends: *spends }
 }
@@ -223,7 +220,9 @@ async fn objections<W: World>(
         let open = ledger.open_ones().await.map_err(|t| unwritten(&t))?;
         let same = same_key(ledger, job).await?;
         match admit(&want(job), same.as_ref(), &open) {
-            Admission::TwinInDoubt(twin) => found.push((Reason::TwinInDoubt, twin_in_doubt(&twin).detail)),
+            Admission::TwinInDoubt(twin) => {
+                found.push((Reason::TwinInDoubt, twin_in_doubt(&twin, &job.record.caller).detail))
+            }
             Admission::KeyReused(other) => found.push((Reason::KeyReused, key_reused(&other).detail)),
             Admission::Begin | Admission::Again(_) | Admission::Same(_) => {}
         }
@@ -231,208 +230,8 @@ async fn objections<W: World>(
     Ok(found)
 }
 
-fn needs_approval(job: &Job, look: &Look) -> bool {
+pub(super) fn needs_approval(job: &Job, look: &Look) -> bool {
     job.approval_from_vnd.is_some_and(|from| look.price_vnd.is_none_or(|price| price >= from))
-}
-
-/// Sends what another caller has consented to, after a look of its own: the price and the budget may have changed.
-pub(super) async fn consented<W: World>(
-    ledger: &Ledger,
-    turn: &tokio::sync::Mutex<()>,
-    world: &W,
-    record: Record,
-    limits: &Limits,
-) -> Told {
-    let _here = turn.lock().await;
-    // Both turns are held until it has ended.
-    let _anywhere = match ledger.store().turn().await {
-        Ok(turn) => turn,
-        Err(trouble) => return Told::Refused(Box::new(unwritten(&trouble))),
-    };
-    let sent = async {
-        settled(ledger, world).await?;
-        let look = world.look().await?;
-        if look.price_vnd != record.price_vnd {
-            let detail =
-                "its price is not any more what was consented to; it still waits, and can be given up";
-            return Err(Fault::new(Reason::PriceTooHigh, detail));
-        }
-        let mut before = record.clone();
-        before.before = Some(look.sight);
-        ledger.store().writer().clone_into(&mut before.owner);
-        let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
-        let now_ms = world.now_ms();
-        let spent = ledger.spent(&record.caller, now_ms).await.map_err(|t| unwritten(&t))?;
-        // It is spent when it is sent, and what it holds itself is part of what is spent, if it was held today.
-        (before.day, before.month) = calendar(now_ms);
-        let held = |same: bool| if same { record.held_vnd } else { 0 };
-        let own = Spent {
-            day_vnd: spent.day_vnd.saturating_sub(held(before.day == record.day)),
-            month_vnd: spent.month_vnd.saturating_sub(held(before.month == record.month)),
-        };
-        if let Some(detail) = exceeded(limits, own, record.held_vnd).into_iter().next() {
-            return Err(Fault::new(Reason::BudgetExceeded, detail));
-        }
-        let want = Want { fingerprint: &record.fingerprint, identity: &record.identity, spends: true };
-        let others: Vec<Record> = open.into_iter().filter(|other| other.id != record.id).collect();
-        if let Admission::TwinInDoubt(twin) = admit(&want, None, &others) {
-            return Err(twin_in_doubt(&twin));
-        }
-        let next = step(&before, Event::Begin, world.now_ms()).map_err(|wrong| impossible(wrong.0))?;
-        ledger.update(&record, &next.record).await.map_err(|trouble| unwritten(&trouble))?;
-        Ok(next.record)
-    };
-    match sent.await {
-        Ok(record) => send(ledger, world, record).await,
-        Err(fault) => Told::Refused(Box::new(fault)),
-    }
-}
-
-/// Decides, writes down, and goes on to send: what the decision is made from and its record are one.
-async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Look>) -> Result<Told, Fault> {
-    let mut committed = false;
-    loop {
-        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
-        let same = same_key(ledger, job).await?;
-        let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
-        let mut record = match admit(&want(job), same.as_ref(), &open) {
-            Admission::Begin => job.record.clone(),
-            Admission::Again(record) => {
-                world.is(&record.id);
-                *record
-            }
-            Admission::Same(record) => return Ok(Told::Operation { record, replayed: true }),
-            Admission::KeyReused(record) => return Err(key_reused(&record)),
-            Admission::TwinInDoubt(twin) => return Err(twin_in_doubt(&twin)),
-        };
-        let now_ms = world.now_ms();
-        if let Some(look) = &look {
-            (record.price_vnd, record.before) = (look.price_vnd, Some(look.sight.clone()));
-            let spent = ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
-            if let Some(detail) =
-                look.price_vnd.and_then(|price| exceeded(&job.limits, spent, price).into_iter().next())
-            {
-                return Err(Fault::new(Reason::BudgetExceeded, detail));
-            }
-        }
-        (record.day, record.month) = calendar(now_ms);
-        ledger.store().writer().clone_into(&mut record.owner);
-        let hold =
-            look.as_ref().is_some_and(|look| needs_approval(job, look)) && record.decided_by.is_empty();
-        let event = if hold { Event::Hold } else { Event::Begin };
-        let next = step(&record, event, now_ms).map_err(|wrong| impossible(wrong.0))?;
-        // From here on whoever waits is no longer told that nothing was sent.
-        if !committed && !world.commit() {
-            return Err(Fault::late(crate::contract::Effect::Spend, false));
-        }
-        committed = true;
-        if planted!(SendBeforeWrite) {
-            let ending = world.send().await;
-            let _ignored = ledger.append_at(head, &next.record).await;
-            return Ok(finish(ledger, world, next.record, ending).await);
-        }
-        match ledger.append_at(head, &next.record).await {
-            Ok(()) => {}
-            Err(Trouble::Taken) => continue,
-            Err(_) if planted!(FailedWriteIgnored) => {}
-            // Whatever was written, nothing was sent, and nothing will be.
-            Err(trouble) => return Err(unwritten(&trouble)),
-        }
-        if hold {
-            return Ok(Told::Operation { record: Box::new(next.record), replayed: false });
-        }
-        return Ok(send(ledger, world, next.record).await);
-    }
-}
-
-/// Sends what was written down, again if it is proven that nothing was sent, and tells what became of it.
-async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -> Told {
-    let mut record = record;
-    loop {
-        let ending = world.send().await;
-        let again =
-            matches!(&ending, Ending::Unsent(failure) if passes(failure)) && record.attempt < ATTEMPTS;
-        let told = finish(ledger, world, record, ending).await;
-        let Told::Operation { record: stands, replayed: false } = &told else { return told };
-        if !again || stands.state() != State::NotSent {
-            return told;
-        }
-        world.pause(PAUSE * stands.attempt).await;
-        let Ok(next) = step(stands, Event::Begin, world.now_ms()) else { return told };
-        if ledger.update(stands, &next.record).await.is_err() {
-            return told;
-        }
-        record = next.record;
-    }
-}
-
-/// Writes down how the exchange ended.
-async fn finish<W: World>(ledger: &Ledger, world: &W, sent: Record, ending: Ending) -> Told {
-    let mut stands = sent.clone();
-    let mut event = Event::Ended(ending);
-    loop {
-        let Ok(next) = step(&stands, event, world.now_ms()) else {
-            return Told::Operation { record: Box::new(sent), replayed: false };
-        };
-        if planted!(TellBeforeWrite) && next.effects.first() == Some(&Effect::Tell) {
-            return Told::Operation { record: Box::new(next.record), replayed: false };
-        }
-        if next.effects.contains(&Effect::Confirm) {
-            event = Event::Moved(has_moved(world, &next.record).await);
-            stands = next.record;
-            continue;
-        }
-        return match ledger.update(&sent, &next.record).await {
-            Ok(()) => Told::Operation { record: Box::new(next.record), replayed: false },
-            Err(trouble) => Told::Operation {
-                record: Box::new(outrun(ledger, world, &next.record, &trouble).await),
-                replayed: false,
-            },
-        };
-    }
-}
-
-/// Whether anything has moved although the provider says that it refused. What cannot be seen may have.
-async fn has_moved<W: World>(world: &W, record: &Record) -> bool {
-    let Ok(now) = world.see().await else { return true };
-    let Some(before) = &record.before else { return true };
-    let same_wallet = before.wallet_vnd.is_some() && before.wallet_vnd == now.wallet_vnd;
-    let same_moves = before.moves.is_none() || before.moves == now.moves;
-    let same_listing = before.listing.is_none() || before.listing == now.listing;
-    !(same_wallet && same_moves && same_listing)
-}
-
-/// The end could not be written down: somebody has declared this writer dead, or the ledger is broken.
-async fn outrun<W: World>(ledger: &Ledger, world: &W, ended: &Record, trouble: &Trouble) -> Record {
-    if let (Trouble::Taken, Ok(Some(stands))) = (trouble, ledger.by_id(&ended.id).await) {
-        // Whoever waited long enough for the answer knows better than the evidence.
-        let found = Event::Resolved {
-            by: "gizad".to_owned(),
-            found: true,
-            note: "the provider's answer came after the writer was taken for dead".to_owned(),
-        };
-        if ended.state() == State::Succeeded
-            && let Ok(next) = step(&stands, found, world.now_ms())
-        {
-            let next = Record { result: ended.result.clone(), rule: ended.rule.clone(), ..next.record };
-            if ledger.update(&stands, &next).await.is_ok() {
-                return next;
-            }
-        }
-        return stands;
-    }
-    // What is not on the disk is not told as if it were: after a restart this is in doubt.
-    match ended.state() {
-        State::NotSent | State::Refused => ended.clone(),
-        _ => {
-            let failure = Failure {
-                reason: Reason::OutcomeUnknown.as_str().to_owned(),
-                detail: "the request was sent, and its outcome could not be written down".to_owned(),
-                ..Failure::default()
-            };
-            Record { state: State::InDoubt.into(), failure: Some(failure), ..ended.clone() }
-        }
-    }
 }
 
 /// Declares a writer dead: what it was sending is in doubt from now on.
@@ -443,44 +242,4 @@ pub(super) async fn crashed(ledger: &Ledger, record: &Record, now_ms: i64) -> Re
         Err(Trouble::Taken) | Ok(()) => Ok(()),
         Err(trouble) => Err(trouble),
     }
-}
-
-/// Whether another attempt may find a connection.
-fn passes(failure: &Failure) -> bool {
-    failure.reason == Reason::UpstreamUnreachable.as_str()
-}
-
-/// The ledger cannot say what is known of a key.
-fn unread(trouble: &Trouble) -> Fault {
-    let detail = "the record of purchases cannot be read: this call sent nothing, but one before it under the same key may \
-                  have; call again with the same key";
-    let fault = Fault::new(Reason::LedgerUnavailable, detail).sent(Sent::Maybe);
-    fault.with_private(trouble.to_string())
-}
-
-pub(super) fn unwritten(trouble: &Trouble) -> Fault {
-    let detail = match trouble {
-        Trouble::Full(_) => "there is no room to write the purchase down, so it was not sent",
-        Trouble::Taken | Trouble::Unfit(_) | Trouble::Failed(_) => {
-            "the record of purchases cannot be written, so nothing was sent"
-        }
-    };
-    Fault::new(Reason::LedgerUnavailable, detail).with_private(trouble.to_string())
-}
-
-fn impossible(state: State) -> Fault {
-    Fault::new(Reason::Internal, format!("an operation cannot be begun in {}", state.as_str()))
-}
-
-fn key_reused(record: &Record) -> Fault {
-    let detail = format!("this key belongs to another request, which is {}", record.id);
-    Fault { operation: Some(record.id.as_str().into()), ..Fault::new(Reason::KeyReused, detail) }
-}
-
-fn twin_in_doubt(twin: &Record) -> Fault {
-    let detail = format!(
-        "{} asks for the same and may have been carried out; find out what became of it before asking again",
-        twin.id
-    );
-    Fault { operation: Some(twin.id.as_str().into()), ..Fault::new(Reason::TwinInDoubt, detail) }
 }

@@ -148,14 +148,26 @@ fn shown() {
     let played = play::play(number("GIZAD_SIMULATION_FIRST", 0));
     println!("{:#?}", check::violations(&played));
     for done in &played.provider.lock().done {
-        println!("done {} sent {} {} {} {:?} {}", done.at_ms, done.sent_ms, done.id, done.key, done.wish, done.service);
+        println!(
+            "done {} sent {} {} {} {:?} {}",
+            done.at_ms, done.sent_ms, done.id, done.key, done.wish, done.service
+        );
     }
     for entry in &played.shared.lock().entries {
         let record = crate::purchase::Record::decode(&*entry.body).expect("readable");
         println!(
             "{} {} {} {} {} {:?} by {} before {:?} after {:?} {:?} {:?}",
-            entry.seq, entry.at_ms, record.id, record.operation, record.state().as_str(), record.key,
-            record.owner, record.before, record.after, record.evidence, record.services
+            entry.seq,
+            entry.at_ms,
+            record.id,
+            record.operation,
+            record.state().as_str(),
+            record.key,
+            record.owner,
+            record.before,
+            record.after,
+            record.evidence,
+            record.services
         );
     }
 }

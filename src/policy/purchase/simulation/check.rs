@@ -76,7 +76,8 @@ pub(super) fn told(asked: &Record, outcome: &run::Told, begun_ms: i64, at_ms: i6
 /// The record of what is about to be sent, which must be on the disk by now.
 pub(super) fn sending(scene: &Scene, caller: &str, key: &str, id: &str) -> Record {
     let disk = scene.shared().lock();
-    let own = disk.rows.values().find(|kept| kept.row.caller == caller && kept.row.key.as_deref() == Some(key));
+    let own =
+        disk.rows.values().find(|kept| kept.row.caller == caller && kept.row.key.as_deref() == Some(key));
     let record = own.and_then(|kept| Record::decode(&*kept.body).ok());
     match record {
         Some(record) if record.state() == State::Sending => record,
@@ -155,10 +156,8 @@ fn executions(account: &Account, records: &BTreeMap<String, Record>, wrong: &mut
             wrong.push(format!("I5: {} was carried out and is in no record", done.id));
             continue;
         };
-        let known = matches!(
-            record.state(),
-            State::Succeeded | State::Found | State::InDoubt | State::NeedsOperator
-        );
+        let known =
+            matches!(record.state(), State::Succeeded | State::Found | State::InDoubt | State::NeedsOperator);
         if !known {
             wrong.push(format!("I5: {} was carried out and is {}", done.id, record.state().as_str()));
         }
@@ -178,7 +177,11 @@ fn ends(account: &Account, records: &BTreeMap<String, Record>, wrong: &mut Vec<S
         match state {
             State::Succeeded | State::Found => {
                 if times != 1 {
-                    wrong.push(format!("I2: {} is {} and was carried out {times} times", record.id, state.as_str()));
+                    wrong.push(format!(
+                        "I2: {} is {} and was carried out {times} times",
+                        record.id,
+                        state.as_str()
+                    ));
                 }
                 if Some(record.posted_vnd) != record.price_vnd {
                     wrong.push(format!("I6: {} has cost {}", record.id, record.posted_vnd));
@@ -211,12 +214,7 @@ fn ends(account: &Account, records: &BTreeMap<String, Record>, wrong: &mut Vec<S
     }
 }
 
-fn answers(
-    played: &Played,
-    account: &Account,
-    records: &BTreeMap<String, Record>,
-    wrong: &mut Vec<String>,
-) {
+fn answers(played: &Played, account: &Account, records: &BTreeMap<String, Record>, wrong: &mut Vec<String>) {
     for answer in &played.answers {
         let Answer { caller, key, .. } = answer;
         if let Some(record) = &answer.record {
@@ -236,7 +234,8 @@ fn answers(
                 // From the moment it was told, it is in the ledger for ever.
                 let id = answer.record.as_ref().map(|record| record.id.clone()).unwrap_or_default();
                 let since = played.shared.lock();
-                let written = since.entries.iter().filter(|entry| entry.id == id && entry.at_ms <= answer.at_ms);
+                let written =
+                    since.entries.iter().filter(|entry| entry.id == id && entry.at_ms <= answer.at_ms);
                 let ended = written
                     .filter_map(|entry| Record::decode(&*entry.body).ok())
                     .any(|record| matches!(record.state(), State::Succeeded | State::Found));

@@ -13,11 +13,10 @@ use super::store::{Memory, Shared};
 use super::tally::{Fault, Tally};
 use crate::fault::Fault as Refusal;
 use crate::ledger::{Ledger, Store, Wrap};
+use crate::policy::purchase::begin::consented;
 use crate::policy::purchase::reconcile::judged;
-use crate::policy::purchase::run::{Job, Look, World, consented, crashed, run};
-use crate::purchase::{
-    Ending, Event, Failure, Limits, Record, Rules, Sight, State, planted, step,
-};
+use crate::policy::purchase::run::{Job, Look, World, crashed, run};
+use crate::purchase::{Ending, Event, Failure, Limits, Record, Rules, Sight, State, planted, step};
 
 /// The most that a caller may spend in a day.
 pub(super) const DAY_LIMIT: i64 = 700;
@@ -460,7 +459,11 @@ impl World for Stand {
                 result: stands.id.clone().into_bytes(),
                 rule: "success".to_owned(),
                 cost_vnd: stage.per_mille(500).then_some(self.order.wish.price),
-                services: if stage.per_mille(700) && !service.is_empty() { vec![service] } else { Vec::new() },
+                services: if stage.per_mille(700) && !service.is_empty() {
+                    vec![service]
+                } else {
+                    Vec::new()
+                },
             }
         };
         let still = self.scene.shared.lock().rows.get(&stands.id).is_some_and(|kept| kept.row.sending);

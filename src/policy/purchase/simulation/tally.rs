@@ -117,7 +117,9 @@ impl Tally {
         let day = day.filter(|row| row.caller == record.caller && row.day == record.day);
         let spent: i64 = day.map(|row| row.held_vnd + row.posted_vnd).sum();
         if spent > self.limits {
-            counted.wrong.push(format!("I12: {} has {spent} spent and held of {}", record.caller, self.limits));
+            counted
+                .wrong
+                .push(format!("I12: {} has {spent} spent and held of {}", record.caller, self.limits));
         }
     }
 }

@@ -1,0 +1,43 @@
+//! Why a purchase is not begun.
+
+use crate::fault::{Fault, Reason, Sent};
+use crate::ledger::Trouble;
+use crate::purchase::{Record, State};
+
+/// The ledger cannot say what is known of a key.
+pub(super) fn unread(trouble: &Trouble) -> Fault {
+    let detail = "the record of purchases cannot be read: this call sent nothing, but one before it under the same key may \
+                  have; call again with the same key";
+    let fault = Fault::new(Reason::LedgerUnavailable, detail).sent(Sent::Maybe);
+    fault.with_private(trouble.to_string())
+}
+
+pub(super) fn unwritten(trouble: &Trouble) -> Fault {
+    let detail = match trouble {
+        Trouble::Full(_) => "there is no room to write the purchase down, so it was not sent",
+        Trouble::Taken | Trouble::Unfit(_) | Trouble::Failed(_) => {
+            "the record of purchases cannot be written, so nothing was sent"
+        }
+    };
+    Fault::new(Reason::LedgerUnavailable, detail).with_private(trouble.to_string())
+}
+
+pub(super) fn impossible(state: State) -> Fault {
+    Fault::new(Reason::Internal, format!("an operation cannot be begun in {}", state.as_str()))
+}
+
+pub(super) fn key_reused(record: &Record) -> Fault {
+    let detail = format!("this key belongs to another request, which is {}", record.id);
+    Fault { operation: Some(record.id.as_str().into()), ..Fault::new(Reason::KeyReused, detail) }
+}
+
+/// Another caller's operation is not named: that it exists is not for everyone to know more of.
+pub(super) fn twin_in_doubt(twin: &Record, caller: &str) -> Fault {
+    let own = twin.caller == caller;
+    let who = if own { twin.id.as_str() } else { "an operation of another caller" };
+    let detail = format!(
+        "{who} asks for the same and may have been carried out; find out what became of it before asking again"
+    );
+    let operation = own.then(|| twin.id.as_str().into());
+    Fault { operation, ..Fault::new(Reason::TwinInDoubt, detail) }
+}
