@@ -17,6 +17,7 @@ mod rules;
 pub mod strict;
 mod table;
 mod trace;
+mod watch;
 
 use std::sync::OnceLock;
 
@@ -31,6 +32,7 @@ pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
 pub use route::{Path, Verb};
 pub use rules::{Rules, Violation};
 pub use trace::{Change, Listing, Price, Trace};
+pub use watch::Watch;
 
 /// The descriptors that `build.rs` compiled, without comments.
 static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));
@@ -40,6 +42,7 @@ static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin")
 pub struct Contract {
     pool: DescriptorPool,
     operations: Vec<Operation>,
+    watches: Vec<Watch>,
 }
 
 impl Contract {
@@ -64,6 +67,12 @@ impl Contract {
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// The methods that stream.
+    #[must_use]
+    pub fn watches(&self) -> &[Watch] {
+        &self.watches
     }
 
     /// The row of one operation, by `Service.Method`.

@@ -13,7 +13,7 @@ use super::declared::{answer, route, told, upstream};
 use super::options::{self, Extensions};
 use super::{
     Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation, Path, Rules,
-    Shape, Term, Verb, fold, trace,
+    Shape, Term, Verb, Watch, fold, trace,
 };
 
 /// Something that is wrong with the contract.
@@ -36,9 +36,16 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
     let pool = DescriptorPool::decode(encoded).map_err(|error| whole(error.to_string()))?;
     let extensions = Extensions::of(&pool).map_err(whole)?;
     let mut loader = Loader { extensions, defects: Vec::new() };
-    let (mut operations, mut becomes) = (Vec::new(), HashMap::new());
+    let (mut operations, mut becomes, mut watches) = (Vec::new(), HashMap::new(), Vec::new());
     for service in pool.services() {
         for method in service.methods() {
+            if method.is_server_streaming() {
+                match loader.watch(&method) {
+                    Ok(watch) => watches.push(watch),
+                    Err(what) => loader.defect(method.full_name(), what),
+                }
+                continue;
+            }
             match loader.operation(&method) {
                 Ok((operation, state)) => {
                     becomes.extend(state.map(|state| (operation.name.clone(), state)));
@@ -60,7 +67,12 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
     if operations.is_empty() && loader.defects.is_empty() {
         loader.defect("descriptors", "there is no operation".to_owned());
     }
-    if loader.defects.is_empty() { Ok(Contract { pool, operations }) } else { Err(loader.defects) }
+    for watch in &watches {
+        if let Err(what) = watch.check(&operations) {
+            loader.defect(&watch.grpc_path, what);
+        }
+    }
+    if loader.defects.is_empty() { Ok(Contract { pool, operations, watches }) } else { Err(loader.defects) }
 }
 
 struct Loader {
@@ -117,6 +129,15 @@ impl Loader {
         };
         self.check(method.full_name(), &operation);
         Ok((operation, becomes))
+    }
+
+    fn watch(&mut self, method: &MethodDescriptor) -> Result<Watch, String> {
+        let options = method.options();
+        let of = options.get_extension(&self.extensions.watch).as_str().map(str::to_owned);
+        let of = of.filter(|of| !of.is_empty()).ok_or("what streams needs (gizad.upstream.v1.watch)")?;
+        let service = method.parent_service();
+        let grpc_path = format!("/{}/{}", service.full_name(), method.name());
+        Ok(Watch { grpc_path, input: self.message(&method.input()), of, item: method.output() })
     }
 
     /// What can only be said of a whole row.

@@ -6,6 +6,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, Value};
 pub(super) struct Extensions {
     pub(super) http: ExtensionDescriptor,
     pub(super) action: ExtensionDescriptor,
+    pub(super) watch: ExtensionDescriptor,
     pub(super) field: ExtensionDescriptor,
     pub(super) value: ExtensionDescriptor,
     pub(super) rules: ExtensionDescriptor,
@@ -19,6 +20,7 @@ impl Extensions {
         Ok(Self {
             http: find("google.api.http")?,
             action: find("gizad.upstream.v1.action")?,
+            watch: find("gizad.upstream.v1.watch")?,
             field: find("gizad.upstream.v1.field")?,
             value: find("gizad.upstream.v1.value")?,
             rules: find("buf.validate.field")?,

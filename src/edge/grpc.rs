@@ -1,16 +1,18 @@
 //! gRPC: one method a row, with health, reflection and gRPC-Web beside them.
 
 mod frame;
+mod watch;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::routing::any;
 use axum::{BoxError, Router};
+use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use futures_util::{FutureExt as _, stream};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::StreamBody;
@@ -23,7 +25,7 @@ use tower::{Layer as _, ServiceExt as _};
 use super::terms::Terms;
 use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status, token};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
-use crate::contract::{Contract, Operation, nearest};
+use crate::contract::{Contract, Message, Operation, Watch, nearest};
 use crate::fault::{Fault, Reason};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -46,7 +48,13 @@ impl Grpc {
         gate: &Gate,
         options: &Arc<Options>,
     ) -> Result<(Self, HealthReporter), String> {
-        let (reporter, others) = others(contract)?;
+        let (reporter, mut others) = others(contract)?;
+        for watch in contract.watches() {
+            let Some(operation) = contract.operation(&watch.of) else { continue };
+            let (gate, options) = (gate.clone(), options.clone());
+            let handler = move |request| stream(watch, operation, gate.clone(), options.clone(), request);
+            others = others.route(&watch.grpc_path, any(handler));
+        }
         let mut router = others.clone();
         for operation in contract.operations() {
             let (gate, options) = (gate.clone(), options.clone());
@@ -100,7 +108,9 @@ fn others(contract: &'static Contract) -> Result<(HealthReporter, Router), Strin
     };
     let v1 = reflection().build_v1().map_err(|error| error.to_string())?;
     let v1alpha = reflection().build_v1alpha().map_err(|error| error.to_string())?;
-    let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.grpc_path.as_str()).collect();
+    let methods = contract.operations().iter().map(|operation| operation.grpc_path.as_str());
+    let paths: Vec<&'static str> =
+        methods.chain(contract.watches().iter().map(|watch| watch.grpc_path.as_str())).collect();
     let router = Router::new()
         .route_service("/grpc.health.v1.Health/{method}", health)
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
@@ -139,18 +149,38 @@ async fn read_call<B>(
 where
     B: hyper::body::Body<Error: Into<BoxError>>,
 {
-    let Terms { deadline, wishes } = Terms::grpc(headers, arrival.begun)?;
-    let body = body::whole(body, options, frame::PREFIX, deadline.left()).await?;
+    let terms = Terms::grpc(headers, arrival.begun)?;
+    let request = read(&operation.input, options, body, terms.deadline.left()).await?;
+    let key = key::read(headers, operation, &request)?;
+    Ok(Call { key, ..call(operation, request, headers, terms, arrival) })
+}
+
+/// The one message of a request.
+async fn read<B>(input: &Message, options: &Options, body: B, left: Duration) -> Result<DynamicMessage, Fault>
+where
+    B: hyper::body::Body<Error: Into<BoxError>>,
+{
+    let body = body::whole(body, options, frame::PREFIX, left).await?;
     let message = frame::only(&body, options)?;
-    let request = DynamicMessage::decode(operation.input.descriptor.clone(), message).map_err(|error| {
+    let request = DynamicMessage::decode(input.descriptor.clone(), message).map_err(|error| {
         Fault::new(Reason::MalformedBody, format!("the message is no protobuf of its kind: {error}"))
     })?;
-    let violations = operation.input.violations(&request);
-    if !violations.is_empty() {
-        return Err(Fault::violated(Reason::ValidationFailed, violations));
+    let violations = input.violations(&request);
+    if violations.is_empty() {
+        Ok(request)
+    } else {
+        Err(Fault::violated(Reason::ValidationFailed, violations))
     }
-    let key = key::read(headers, operation, &request)?;
-    Ok(Call {
+}
+
+fn call(
+    operation: &'static Operation,
+    request: DynamicMessage,
+    headers: &HeaderMap,
+    terms: Terms,
+    arrival: &Arrival,
+) -> Call {
+    Call {
         operation,
         effect: operation.effect,
         request,
@@ -159,11 +189,33 @@ where
         presented: token::presented(headers),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
-        key,
+        key: None,
         urgent: false,
-        deadline,
-        wishes,
-    })
+        deadline: terms.deadline,
+        wishes: terms.wishes,
+    }
+}
+
+/// Begins a stream.
+async fn stream(
+    watch: &'static Watch,
+    operation: &'static Operation,
+    gate: Gate,
+    options: Arc<Options>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let arrival = Arrival::of(&parts.extensions);
+    let begun = async {
+        let terms = Terms::grpc(&parts.headers, arrival.begun)?;
+        let request = read(&watch.input, &options, body, terms.deadline.left()).await?;
+        let nothing = DynamicMessage::new(operation.input.descriptor.clone());
+        Ok((call(operation, nothing, &parts.headers, terms, &arrival), request))
+    };
+    match begun.await {
+        Ok((call, request)) => watch::answer(watch, operation, &gate, call, &request, &arrival),
+        Err(fault) => refuse(&fault, &arrival.id),
+    }
 }
 
 fn success(reply: &Reply) -> Response<Body> {
@@ -171,7 +223,7 @@ fn success(reply: &Reply) -> Response<Body> {
     let ok = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
     // No length is announced: gRPC-Web puts the trailers behind the message.
     let frames = [Frame::data(framed), Frame::trailers(ok)].map(Ok::<_, Infallible>);
-    let mut response = Response::new(Body::new(StreamBody::new(stream::iter(frames))));
+    let mut response = Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     memory::write(reply, headers);

@@ -24,6 +24,14 @@ pub struct Head {
     mac: [u8; 32],
 }
 
+impl Head {
+    /// The place of the latest entry; 0 if there is none.
+    #[must_use]
+    pub fn place(self) -> i64 {
+        self.seq
+    }
+}
+
 /// The ledger of one account.
 #[derive(Clone, Debug)]
 pub struct Ledger {

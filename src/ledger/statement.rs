@@ -178,6 +178,9 @@ pub(super) fn list(account: &str, filter: &Filter) -> Statement {
     if let Some(from) = filter.changed_from_ms {
         asked.add(" AND o.changed_ms >= $?", from);
     }
+    if let Some(behind) = filter.behind {
+        asked.add(" AND o.seq > $?", behind);
+    }
     if let Some((created, id)) = &filter.after {
         asked.add(" AND (o.created_ms, o.id) < ($?, ", *created);
         asked.add("$?)", id.as_str());

@@ -85,6 +85,8 @@ pub struct Filter {
     pub until_ms: Option<i64>,
     /// Changed at this time or later.
     pub changed_from_ms: Option<i64>,
+    /// Something has happened to it behind this place.
+    pub behind: Option<i64>,
     /// Follows this one in the list, which is the newest first: the time it came in, and its identifier.
     pub after: Option<(i64, String)>,
     /// No more than so many; 0: as many as there are.

@@ -16,7 +16,7 @@ use super::run;
 use super::{reconcile, shown};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Key, Reply, Scope};
-use crate::contract::Violation;
+use crate::contract::{Violation, Watch};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Filter, Ledger, Trouble};
 use crate::purchase::{Event, Record, State, step};
@@ -65,6 +65,10 @@ fn resource(desk: &Desk, ledger: &Ledger, record: &Record) -> Reply {
 fn text(call: &Call, name: &str) -> String {
     let value = call.request.get_field_by_name(name);
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn flag(call: &Call, name: &str) -> bool {
+    call.request.get_field_by_name(name).and_then(|value| value.as_bool()).unwrap_or_default()
 }
 
 /// The operation that a call names, if its caller may see it. That there is another's is not said.
@@ -124,6 +128,8 @@ async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault>
             Fault::violated(Reason::InvalidArgument, vec![what])
         })?),
     };
+    let behind = call.request.get_field_by_name(Watch::AFTER).and_then(|place| place.as_i64());
+    let behind = behind.filter(|_| call.request.has_field_by_name(Watch::AFTER));
     let filter = Filter {
         caller,
         key: filled(text(call, "request_id")),
@@ -131,11 +137,14 @@ async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault>
         from_ms: moment(&call.request, "created_from"),
         until_ms: moment(&call.request, "created_until"),
         after,
-        // One more than is shown tells whether there are more.
-        most: size + 1,
+        open: flag(call, Watch::OPEN).then_some(true),
+        behind,
+        // One more than is shown tells whether there are more; of changes all are shown.
+        most: if behind.is_some() { 0 } else { size + 1 },
         ..Filter::default()
     };
-    let mut records = ledger.list(&filter).await.map_err(|trouble| unwritten(&trouble))?;
+    let (latest, mut records) = listed(desk, ledger, call, &filter).await?;
+    let size = if behind.is_some() { u32::MAX } else { size };
     let more = records.len() > size as usize;
     records.truncate(size as usize);
     let next = records.last().filter(|_| more).map(|last| format!("{}-{}", last.created_ms, last.id));
@@ -143,7 +152,35 @@ async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault>
     let shown = records.iter().map(|record| Value::Message(shown::resource(desk.contract, ledger, record)));
     shown::set(&mut message, "operations", Value::List(shown.collect()));
     shown::set(&mut message, "next_page_token", Value::String(next.unwrap_or_default()));
+    shown::set(&mut message, Watch::LATEST, Value::I64(latest));
     Ok(Reply::new(message, RECORDED, false))
+}
+
+/// What fits, and up to which place of the ledger that is true; if asked to, not before there is something.
+async fn listed(
+    desk: &Desk,
+    ledger: &Ledger,
+    call: &Call,
+    filter: &Filter,
+) -> Result<(i64, Vec<Record>), Fault> {
+    let mut written = desk.announcements();
+    let wait = duration(&text(call, Watch::WAIT));
+    let most = call.deadline.left().saturating_sub(Duration::from_millis(100));
+    let until = ambient::instant() + wait.min(most);
+    loop {
+        written.mark_unchanged();
+        // The place first: what happens between the two is told once more, and never missed.
+        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
+        let records = ledger.list(filter).await.map_err(|trouble| unwritten(&trouble))?;
+        if !records.is_empty() || ambient::instant() >= until {
+            return Ok((head.place(), records));
+        }
+        if desk.is_closing() {
+            return Err(Fault::new(Reason::ShuttingDown, "gizad is stopping"));
+        }
+        let soon = until.min(ambient::instant() + LOOK_AGAIN);
+        let _either = timeout_at(soon, written.changed()).await;
+    }
 }
 
 fn read_token(token: &str) -> Option<(i64, String)> {
