@@ -126,6 +126,7 @@ pub async fn serve(
         let name = stop.asked().await;
         tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
         traffic.close_at(ambient::instant() + closing);
+        desk.close();
         edge.set_serving(false).await;
         state.send_replace(State::Draining);
         // The one bound of everything that follows.

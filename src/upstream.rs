@@ -22,7 +22,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tower::Service;
 
 use crate::call::{Call, Reply};
-use crate::contract::Effect;
+use crate::contract::{Effect, Field};
 use crate::fault::{Fault, Judged, Reason, Sent};
 
 pub use credentials::Credentials;
@@ -34,6 +34,11 @@ use encode::Outgoing;
 use judge::Judge;
 use lanes::{Broken, Lanes, Phase, Received, Request, Waits};
 use reading::Reading;
+
+/// What stands for a text that is not shown.
+const REDACTED: &str = "[redacted]";
+/// The shortest secret of a caller that is taken out of what is shown, in characters.
+const SHORTEST: usize = 6;
 
 /// The provider's settings.
 #[derive(Clone, Debug)]
@@ -112,7 +117,10 @@ impl Inner {
     fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
         let (operation, effect) = (call.operation, call.effect);
         let judge = Judge { operation, effect, words: &self.options.words };
-        let scrub = |text: &str| self.credentials.scrub(text);
+        let own = secrets(call);
+        let scrub = |text: &str| {
+            own.iter().fold(self.credentials.scrub(text), |text, secret| text.replace(secret, REDACTED))
+        };
         let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
         let success =
             judge.judge(received, scrub, scrub_tree).map_err(|fault| weighed(call, received, fault))?;
@@ -129,6 +137,22 @@ impl Inner {
             }
         }
     }
+}
+
+/// What the caller has asked for and nobody else is to read, such as a server's password: the provider's words may
+/// repeat it. What is too short could not be told from any other text.
+fn secrets(call: &Call) -> Vec<String> {
+    if call.effect.is_read() {
+        return Vec::new();
+    }
+    let marked = |field: &&Field| {
+        let options = field.descriptor.options();
+        options.get_field_by_name("debug_redact").and_then(|flag| flag.as_bool()).unwrap_or_default()
+    };
+    let marked = call.operation.input.fields.iter().filter(marked);
+    let texts =
+        marked.filter_map(|field| call.request.get_field(&field.descriptor).as_str().map(str::to_owned));
+    texts.filter(|text| text.chars().count() >= SHORTEST).collect()
 }
 
 /// A refusal of what must not run twice, weighed against its own answer: what came of a purchase beside a refusal is

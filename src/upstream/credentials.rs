@@ -7,10 +7,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::Value as Json;
 
+use super::REDACTED;
 use super::encode::Outgoing;
-
-/// What stands where a credential stood.
-const REDACTED: &str = "[redacted]";
 
 /// The length from which an identifier cannot be an everyday word.
 const DISTINCT: usize = 8;

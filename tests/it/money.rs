@@ -3,6 +3,7 @@
 
 mod crash;
 mod doubt;
+mod further;
 mod guard;
 mod keys;
 mod operations;

@@ -1,6 +1,7 @@
 //! What all purchases of the account share: the ledger, the one turn, and who is at which key.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
@@ -31,7 +32,14 @@ pub struct Desk {
     pub(super) doubt: Notify,
     /// Counts what has been written down, for those who wait for an end.
     written: watch::Sender<u64>,
+    /// Nobody is kept waiting any more.
+    closing: AtomicBool,
+    /// Has what is in memory of the account forgotten.
+    forget: OnceLock<Forget>,
 }
+
+/// What is done once it is known that the account has changed.
+type Forget = Box<dyn Fn() + Send + Sync>;
 
 /// A purchase under way in this process.
 pub(super) struct Running {
@@ -127,7 +135,32 @@ impl Desk {
             tasks,
             doubt: Notify::new(),
             written: watch::Sender::new(0),
+            closing: AtomicBool::new(false),
+            forget: OnceLock::new(),
         }
+    }
+
+    /// Answers everyone who waits for an operation's end: gizad is stopping.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.announce();
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// What to do once it is known that the account has changed without an answer that said so.
+    pub(in crate::policy) fn forgets_by(&self, forget: impl Fn() + Send + Sync + 'static) {
+        let _first = self.forget.set(Box::new(forget));
+    }
+
+    /// Says that something is known to have been carried out.
+    pub(super) fn announce_found(&self) {
+        if let Some(forget) = self.forget.get() {
+            forget();
+        }
+        self.announce();
     }
 
     /// Takes new settings over, for the next call.

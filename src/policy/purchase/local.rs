@@ -80,7 +80,8 @@ async fn get(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> 
     loop {
         written.mark_unchanged();
         let record = own(ledger, call).await?;
-        if record.state().is_last() || record.state() == State::NeedsOperator || ambient::instant() >= until {
+        let stands = record.state().is_last() || record.state() == State::NeedsOperator;
+        if stands || desk.is_closing() || ambient::instant() >= until {
             let mut message = shown::resource(desk.contract, ledger, &record);
             let history = ledger.history(&record.id).await.map_err(|trouble| unwritten(&trouble))?;
             shown::set(&mut message, "history", shown::history(desk.contract, &history));
@@ -220,7 +221,7 @@ async fn resolve(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fau
         return Err(Fault::new(Reason::SelfApproval, "a caller with the scope admin states it"));
     }
     let record = changed(ledger, &record, event).await?;
-    desk.announce();
+    desk.announce_found();
     tracing::warn!(
         operation = record.id,
         state = record.state().as_str(),

@@ -108,7 +108,7 @@ async fn look_once(desk: &Desk, ledger: &Ledger, record: &Record) -> Result<Reco
     let record =
         judged(ledger, record, sight, desk.options().rules).await.map_err(|trouble| unwritten(&trouble))?;
     if record.state() != State::InDoubt {
-        desk.announce();
+        desk.announce_found();
         let (state, findings) = (record.state().as_str(), record.evidence.join("; "));
         tracing::warn!(operation = record.id, state, findings, "what was in doubt is decided");
     }

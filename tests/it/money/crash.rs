@@ -234,11 +234,11 @@ async fn a_new_secret_needs_the_former_once() {
     assert_eq!(gateway.buy("k", "/vps", &server("a")).await.text, bought.text, "and not again");
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-fn walk(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+pub fn walk(folder: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let read = files.into_iter().map(|path| (path.clone(), std::fs::read(path).expect("a file")));

@@ -7,7 +7,7 @@ use super::{PRICE, buy_grpc, ended, line, reason, server, spoil, stands, states}
 use crate::rig::{File, Gateway, assert_has, operation};
 
 /// The order with further members.
-fn with(hostname: &str, terms: Value) -> Value {
+fn with(hostname: &str, terms: &Value) -> Value {
     let mut order = server(hostname);
     for (name, value) in terms.as_object().expect("an object") {
         order[name] = value.clone();
@@ -24,13 +24,13 @@ async fn assert_untouched(gateway: &Gateway) {
 #[tokio::test]
 async fn it_costs_no_more_than_the_caller_allows() {
     let gateway = Gateway::sandbox();
-    let dear = with("a", json!({"max_price_vnd": PRICE - 1}));
+    let dear = with("a", &json!({"max_price_vnd": PRICE - 1}));
     let rest = gateway.buy("k", "/vps", &dear).await;
     assert_eq!((rest.status, rest.reason().as_str()), (402, "PRICE_TOO_HIGH"), "{}", rest.text);
     assert_eq!(rest.json()["sent"], "never");
     let grpc = buy_grpc(&gateway, "k", &dear).await.expect_err("too dear");
     assert_eq!((grpc.code(), reason(&grpc).as_str()), (Code::FailedPrecondition, "PRICE_TOO_HIGH"));
-    let annual = with("a", json!({"max_price_vnd": PRICE, "billing_cycle": "annually"}));
+    let annual = with("a", &json!({"max_price_vnd": PRICE, "billing_cycle": "annually"}));
     assert_eq!(
         gateway.buy("k", "/vps", &annual).await.reason(),
         "PRICE_TOO_HIGH",
@@ -44,21 +44,21 @@ async fn it_costs_no_more_than_the_caller_allows() {
     );
     assert_untouched(&gateway).await;
     // The key is still free.
-    let bought = gateway.buy("k", "/vps", &with("a", json!({"max_price_vnd": PRICE}))).await;
+    let bought = gateway.buy("k", "/vps", &with("a", &json!({"max_price_vnd": PRICE}))).await;
     assert_eq!((bought.status, gateway.executions().await), (201, 1), "{}", bought.text);
 }
 
 #[tokio::test]
 async fn what_has_a_bound_needs_a_price() {
     let gateway = Gateway::sandbox();
-    let unknown = with("a", json!({"plan_id": 999, "max_price_vnd": 1_000_000_000}));
+    let unknown = with("a", &json!({"plan_id": 999, "max_price_vnd": 1_000_000_000}));
     let rest = gateway.buy("k", "/vps", &unknown).await;
     assert_eq!((rest.status, rest.reason().as_str()), (402, "PRICE_UNKNOWN"), "{}", rest.text);
     let grpc = buy_grpc(&gateway, "k", &unknown).await.expect_err("unknown");
     assert_eq!((grpc.code(), reason(&grpc).as_str()), (Code::FailedPrecondition, "PRICE_UNKNOWN"));
     assert_untouched(&gateway).await;
     // Without a bound the provider decides.
-    let asked = gateway.buy("k", "/vps", &with("a", json!({"plan_id": 999}))).await;
+    let asked = gateway.buy("k", "/vps", &with("a", &json!({"plan_id": 999}))).await;
     assert_eq!(
         (asked.json()["sent"].as_str(), gateway.executions().await),
         (Some("answered"), 0),
@@ -67,7 +67,7 @@ async fn what_has_a_bound_needs_a_price() {
     );
 
     let gateway = Gateway::sandbox_with(&[("GIZAD_BUDGET_DAY_VND", "1000000000")]);
-    let rest = gateway.buy("k", "/vps", &with("a", json!({"plan_id": 999}))).await;
+    let rest = gateway.buy("k", "/vps", &with("a", &json!({"plan_id": 999}))).await;
     assert_eq!(rest.reason(), "PRICE_UNKNOWN", "{}", rest.text);
     assert_untouched(&gateway).await;
 }
@@ -159,7 +159,7 @@ async fn what_is_only_checked_names_all_that_stands_against_it_and_sends_nothing
         ("GIZAD_BUDGET_DAY_VND", "200"),
         ("GIZAD_PURCHASE_APPROVAL_FROM_VND", "100000"),
     ]);
-    let order = with("a", json!({"validate_only": true, "max_price_vnd": 1}));
+    let order = with("a", &json!({"validate_only": true, "max_price_vnd": 1}));
     let rest = gateway.post("/vps", order.clone()).await;
     assert_eq!((rest.status, rest.header("location")), (200, ""), "{}", rest.text);
     let preview = json!({"price_vnd": PRICE, "price_source": "CatalogService.ListVpsPlans", "balance_before_vnd": 1000,
@@ -176,7 +176,7 @@ async fn what_is_only_checked_names_all_that_stands_against_it_and_sends_nothing
     assert_untouched(&gateway).await;
 
     let gateway = Gateway::sandbox();
-    let order = with("a", json!({"validate_only": true}));
+    let order = with("a", &json!({"validate_only": true}));
     let clean = gateway.buy("k", "/vps", &order).await.json();
     let preview = json!({"price_vnd": PRICE, "balance_before_vnd": 5_000_000, "balance_after_vnd": 5_000_000 - PRICE,
                          "needs_approval": false, "objections": []});
