@@ -77,7 +77,8 @@ impl Line {
             Ok(reply) => self.write(&End {
                 level: if reply.noisy { Level::WARN } else { usual(reply) },
                 outcome: "OK",
-                sent: "answered",
+                // What is accepted may be under way.
+                sent: if reply.standing.as_ref().is_some_and(|of| !of.done) { "maybe" } else { "answered" },
                 rule: Some(reply.rule),
                 cause: self
                     .told()

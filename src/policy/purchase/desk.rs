@@ -98,8 +98,10 @@ impl Running {
         self.lock().committed
     }
 
-    pub(super) fn tell(&self, told: Told) {
+    /// Says whether anybody is left to hear it.
+    pub(super) fn tell(&self, told: Told) -> bool {
         self.told.send_replace(Some(told));
+        self.told.receiver_count() > 0
     }
 
     /// Waits for its end.

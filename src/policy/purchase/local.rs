@@ -191,7 +191,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
     desk.tasks.spawn(async move {
         let told = run::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;
         desk_.announce();
-        task.tell(told);
+        let _heard = task.tell(told);
     });
     let end = call.deadline.end().unwrap_or_else(ambient::instant);
     let soon = end.checked_sub(Duration::from_millis(100)).unwrap_or(end);

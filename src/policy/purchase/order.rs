@@ -86,9 +86,24 @@ fn begin(
         let _left = Left { desk: &desk, place };
         let told = run(&ledger, &desk.turn, &provider, &job).await;
         desk.announce();
-        task.tell(told);
+        if !task.tell(told.clone()) {
+            log_unheard(&told);
+        }
     });
     Ok(running)
+}
+
+/// What became of a job when all who waited for it have been answered before.
+fn log_unheard(told: &Told) {
+    let Told::Operation { record, .. } = told else { return };
+    let (operation, state) = (record.id.as_str(), record.state().as_str());
+    match record.failure.as_ref() {
+        None => tracing::info!(operation, state, "it ended when nobody waited for it any more"),
+        Some(failure) => {
+            let outcome = failure.reason.as_str();
+            tracing::warn!(operation, state, outcome, "it ended when nobody waited for it any more");
+        }
+    }
 }
 
 /// Takes the key's place away when the job is over, also if it panics.

@@ -122,3 +122,25 @@ async fn whoever_waits_for_an_end_does_not_hold_up_the_stop() {
     let shown: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
     assert_eq!(shown["state"], "IN_DOUBT");
 }
+
+#[tokio::test]
+async fn how_it_ended_is_logged_also_when_its_caller_was_answered_before() {
+    let gateway =
+        Gateway::sandbox_with(&[("GIZAD_UPSTREAM_TIMEOUT", "3s"), ("GIZAD_PURCHASE_LOOK_EVERY", "1h")]);
+    for (fault, hostname, state) in [
+        (json!({"kind": "stall"}), "a", "IN_DOUBT"),
+        (json!({"kind": "delay", "ms": 2500}), "b", "SUCCEEDED"),
+    ] {
+        spoil(&gateway, fault).await;
+        let body = Some(("application/json", server(hostname).to_string().into_bytes()));
+        let headers = [("idempotency-key", hostname), ("request-timeout", "2s"), ("x-request-id", hostname)];
+        let answer = gateway.send("POST", "/vps", body, &headers).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let id = answer.header("location").trim_start_matches("/operations/").to_owned();
+        let line: Value =
+            serde_json::from_str(&gateway.logged(&format!("\"operation\":\"{id}\"")).await).expect("JSON");
+        assert_eq!(line["state"], state, "{line}");
+        let call = gateway.logged(&format!("\"request_id\":\"{hostname}\"")).await;
+        assert!(call.contains("\"sent\":\"maybe\""), "{call}");
+    }
+}
