@@ -115,6 +115,62 @@ fn the_settings_of_traffic_are_read_as_strictly() {
 }
 
 #[test]
+fn the_settings_of_purchases_are_read_as_strictly() {
+    let file = File::new(
+        "purchases",
+        r#"
+        [ledger]
+        url = "mysql://host/database"
+        [purchase]
+        require_key = "sometimes"
+        approval_from_vnd = "much"
+        quiet = "soon"
+        readings = 1
+        [budget]
+        purchase_vnd = -1
+        day_vnd = "1.5"
+        month_vnd = "unlimited"
+        [budget.callers]
+        ci.week_vnd = 5
+        ci.day_vnd = "x"
+        [protected]
+        vps = "web 01"
+        "#,
+    );
+    let output = gizad(&["check", "--sandbox", "--config", file.path()], &[]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    for expected in [
+        "ledger.url: expected a URL such as postgres://",
+        "purchase.require_key: expected",
+        "purchase.approval_from_vnd: expected an amount in whole đồng",
+        "purchase.quiet: expected a duration",
+        "purchase.readings: expected a whole number from 2",
+        "budget.purchase_vnd: expected an amount in whole đồng",
+        "budget.day_vnd: expected an amount in whole đồng",
+        "budget.month_vnd: expected an amount in whole đồng",
+        "budget.callers.ci.week_vnd: expected the name of a caller and one of purchase_vnd, day_vnd, month_vnd",
+        "budget.callers.ci.day_vnd: expected an amount in whole đồng",
+    ] {
+        assert!(text.contains(expected), "{expected:?} in {text}");
+    }
+}
+
+#[test]
+fn the_password_of_the_ledger_is_shown_to_nobody() {
+    let url = ("GIZAD_LEDGER_URL", "postgres://gizad:pass-canary@db.example/gizad");
+    let output = gizad(&["check", "--sandbox"], &[url]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+    let wrong = gizad(
+        &["check", "--sandbox"],
+        &[("GIZAD_LEDGER_URL", "postgre://gizad:pass-canary@db.example/gizad")],
+    );
+    assert!(!said(&wrong).contains("canary") && wrong.status.code() == Some(64), "{}", said(&wrong));
+}
+
+#[test]
 fn the_secret_is_refused_on_the_command_line() {
     let output = gizad(&["serve", "--secret", "hunter2-canary"], &[]);
     assert_eq!(output.status.code(), Some(64));

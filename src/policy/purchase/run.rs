@@ -228,11 +228,14 @@ pub(super) async fn consented<W: World>(
         before.before = Some(look.sight);
         ledger.store().writer().clone_into(&mut before.owner);
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
-        let spent = ledger.spent(&record.caller, world.now_ms()).await.map_err(|t| unwritten(&t))?;
-        // What it holds itself is part of what is spent.
+        let now_ms = world.now_ms();
+        let spent = ledger.spent(&record.caller, now_ms).await.map_err(|t| unwritten(&t))?;
+        // It is spent when it is sent, and what it holds itself is part of what is spent, if it was held today.
+        (before.day, before.month) = calendar(now_ms);
+        let held = |same: bool| if same { record.held_vnd } else { 0 };
         let own = Spent {
-            day_vnd: spent.day_vnd.saturating_sub(record.held_vnd),
-            month_vnd: spent.month_vnd.saturating_sub(record.held_vnd),
+            day_vnd: spent.day_vnd.saturating_sub(held(before.day == record.day)),
+            month_vnd: spent.month_vnd.saturating_sub(held(before.month == record.month)),
         };
         if let Some(detail) = exceeded(limits, own, record.held_vnd).into_iter().next() {
             return Err(Fault::new(Reason::BudgetExceeded, detail));

@@ -129,3 +129,15 @@ async fn a_full_disk_strikes_before_anything_is_sent() {
     let rest = gateway.buy(&hostname, "/vps", &server(&hostname)).await;
     assert_eq!((rest.status, gateway.executions().await), (201, 2 + bought), "{}", rest.text);
 }
+
+/// What a stand-in has sold is worth nothing, and leaves nothing behind.
+#[tokio::test]
+async fn the_ledger_of_a_sandbox_is_gone_with_it() {
+    let mut gateway = Gateway::sandbox_with(&[("GIZAD_LEDGER_DIR", "auto")]);
+    let folder = std::env::temp_dir().join(format!("gizad-sandbox-{}", gateway.id()));
+    assert_eq!(gateway.buy("k", "/vps", &server("a")).await.status, 201);
+    assert!(folder.is_dir(), "{}", folder.display());
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+    assert!(!folder.exists(), "{}", folder.display());
+}
