@@ -87,7 +87,9 @@ where
     S: Service<Call, Response = Reply, Error = Fault, Future = Answering> + Clone + Send + Sync + 'static,
 {
     let shelf = traffic.shelf.clone();
-    desk.forgets_by(move || drop(shelf.purge(None)));
+    desk.forgets_by(move || {
+        let _answers = shelf.purge(None);
+    });
     let service = ServiceBuilder::new()
         // First, so that nobody waits longer than the call has time, whatever happens to the call itself.
         .layer_fn(|inner| deadline::Answer::new(traffic.clock.clone(), inner))

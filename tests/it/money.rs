@@ -9,6 +9,7 @@ mod guard;
 mod keys;
 mod operations;
 mod room;
+mod storm;
 mod table;
 mod terms;
 mod unsent;

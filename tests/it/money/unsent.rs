@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tonic::Code;
 
-use super::{buy_grpc, line, named, reason, server, stands, states};
+use super::{PRICE, buy_grpc, ended, line, named, reason, server, spoil, stands, states};
 use crate::rig::{Gateway, Sandbox};
 
 /// A door before a provider, which closes as soon as so many requests have come through: those get their answers, and
@@ -163,4 +163,63 @@ async fn what_was_not_sent_can_be_given_up() {
     let again = gateway.buy("k", "/vps", &server("a")).await;
     assert_eq!((again.status, again.reason().as_str()), (409, "OPERATION_GIVEN_UP"), "{}", again.text);
     assert_eq!((gateway.sent("create_vps").await.len(), gateway.executions().await), (0, 0));
+}
+
+#[tokio::test]
+async fn what_was_proven_not_to_be_sent_is_tried_again_under_the_same_key() {
+    let gateway = Gateway::sandbox();
+    // Stopped on the way, by words that prove it.
+    let blocked = json!({"kind": "answer", "status": 403, "headers": [["Server", "cloudflare"]],
+                         "body": "<html><title>Attention Required! | Cloudflare</title></html>", "times": 2});
+    spoil(&gateway, blocked).await;
+    let rest = gateway.buy("k", "/vps", &server("a")).await;
+    assert_eq!((rest.status, rest.reason().as_str()), (503, "UPSTREAM_BLOCKED"), "{}", rest.text);
+    assert_eq!((&rest.json()["sent"], rest.header("retry-after")), (&json!("never"), "1"));
+    let unsent = stands(&gateway, rest.header("location")).await;
+    assert_eq!(
+        (&unsent["state"], &unsent["done"], &unsent["held_vnd"]),
+        (&json!("NOT_SENT"), &json!(false), &json!(0))
+    );
+    let grpc = buy_grpc(&gateway, "k", &server("a")).await.expect_err("blocked again");
+    assert_eq!((grpc.code(), reason(&grpc).as_str()), (Code::Unavailable, "UPSTREAM_BLOCKED"));
+    assert_eq!(
+        (named(&grpc).as_str(), line(grpc.metadata(), "grpc-retry-pushback-ms")),
+        (rest.header("location"), "1000")
+    );
+    let bought = gateway.buy("k", "/vps", &server("a")).await;
+    assert_eq!((bought.status, &bought.json()["attempts"]), (201, &json!(3)), "{}", bought.text);
+    assert_eq!(bought.header("location"), rest.header("location"));
+    assert_eq!(bought.json()["purchase"]["amount_vnd"], PRICE, "{}", bought.text);
+    assert_eq!(gateway.buy("k", "/vps", &server("a")).await.text, bought.text);
+    assert_eq!(gateway.executions().await, 1);
+}
+
+/// The operation is the one that was written down first, also while it is tried again.
+#[tokio::test]
+async fn another_try_is_the_same_operation_while_it_runs() {
+    let gateway = Gateway::sandbox();
+    let blocked = json!({"kind": "answer", "status": 403, "headers": [["Server", "cloudflare"]],
+                         "body": "<html><title>Attention Required! | Cloudflare</title></html>"});
+    spoil(&gateway, blocked).await;
+    let unsent = gateway.buy("k", "/vps", &server("a")).await;
+    assert_eq!(unsent.reason(), "UPSTREAM_BLOCKED", "{}", unsent.text);
+    spoil(&gateway, json!({"kind": "delay", "ms": 3000})).await;
+    let body = Some(("application/json", server("a").to_string().into_bytes()));
+    let headers = [("idempotency-key", "k"), ("request-timeout", "2s")];
+    let rest = gateway.send("POST", "/vps", body, &headers).await;
+    assert_eq!((rest.status, rest.header("location")), (202, unsent.header("location")), "{}", rest.text);
+    let mut other = server("b");
+    other["request_id"] = json!("k");
+    let reused = gateway.post("/vps", other).await;
+    assert_eq!(
+        (reused.reason().as_str(), reused.header("location")),
+        ("IDEMPOTENCY_KEY_REUSED", unsent.header("location"))
+    );
+    let end = ended(&gateway, unsent.header("location")).await;
+    assert_eq!(
+        (&end["state"], &end["purchase"]["amount_vnd"]),
+        (&json!("SUCCEEDED"), &json!(PRICE)),
+        "{end}"
+    );
+    assert_eq!(gateway.executions().await, 1);
 }
