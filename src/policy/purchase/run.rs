@@ -196,8 +196,11 @@ async fn objections<W: World>(
     }
     if job.validate_only {
         let open = ledger.open_ones().await.map_err(|t| unwritten(&t))?;
-        if let Admission::TwinInDoubt(twin) = admit(&want(job), None, &open) {
-            found.push((Reason::TwinInDoubt, twin_in_doubt(&twin).detail));
+        let same = same_key(ledger, job).await?;
+        match admit(&want(job), same.as_ref(), &open) {
+            Admission::TwinInDoubt(twin) => found.push((Reason::TwinInDoubt, twin_in_doubt(&twin).detail)),
+            Admission::KeyReused(other) => found.push((Reason::KeyReused, key_reused(&other).detail)),
+            Admission::Begin | Admission::Again(_) | Admission::Same(_) => {}
         }
     }
     Ok(found)

@@ -115,6 +115,7 @@ fn passes(reason: Reason) -> bool {
             | Reason::UpstreamBlocked
             | Reason::CircuitOpen
             | Reason::PaceExceeded
+            | Reason::QuotaExceeded
             | Reason::ShuttingDown
     )
 }

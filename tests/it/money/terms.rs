@@ -185,6 +185,10 @@ async fn what_is_only_checked_names_all_that_stands_against_it_and_sends_nothing
     // A key that only checked is still free, and what is in doubt stands against its twin.
     spoil(&gateway, json!({"kind": "close_before"})).await;
     assert_eq!(gateway.buy("k", "/vps", &server("a")).await.reason(), "OUTCOME_UNKNOWN");
+    let mut other = order.clone();
+    other["hostname"] = json!("b");
+    let reused = gateway.buy("k", "/vps", &other).await.json();
+    assert_eq!(reused["preview"]["objections"][0]["reason"], "IDEMPOTENCY_KEY_REUSED", "{reused}");
     let twin = gateway.post("/vps", order).await.json();
     assert_eq!(twin["preview"]["objections"][0]["reason"], "TWIN_IN_DOUBT", "{twin}");
     assert_eq!((gateway.sent("create_vps").await.len(), gateway.executions().await), (1, 0));
