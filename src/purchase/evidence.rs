@@ -122,23 +122,18 @@ impl Evidence {
             (Some(before), Some(now)) => listed(before, now, &others),
             _ => (Some(Says::Silent), Vec::new()),
         };
-        // What others have cost since then moved the same wallet; of what was sent before then and only found out since,
-        // nobody knows on which side of that moment its money moved.
-        let posted = others.iter().filter(|other| other.posted_vnd > 0 && other.changed_ms >= before.at_ms);
-        let sent_later =
-            |other: &&&Record| other.before.as_ref().is_some_and(|look| look.at_ms >= before.at_ms);
-        let (since, unclear): (Vec<&&Record>, Vec<&&Record>) = posted.partition(sent_later);
-        let fits = |other: &&&Record| record.price_vnd.is_none_or(|price| price == other.posted_vnd);
-        let moves = match (&before.moves, &now.moves) {
-            (Some(before), Some(now)) if !unclear.iter().any(|other| fits(&other)) => {
-                moved(record.price_vnd, before, now, &since)
-            }
+        let base = base(&before, &others);
+        let since: Vec<&&Record> = others.iter().filter(|other| has_paid_since(other, base.at_ms)).collect();
+        // Of what was sent at nobody knows what time, the money may be on either side.
+        let clear = since.iter().all(|other| other.before.is_some());
+        let moves = match (&base.moves, &now.moves) {
+            (Some(base), Some(now)) if clear => moved(record.price_vnd, base, now, &since),
             _ => Says::Silent,
         };
-        let wallet = match (before.wallet_vnd, now.wallet_vnd) {
-            (Some(before), Some(now)) if unclear.is_empty() => {
+        let wallet = match (base.wallet_vnd, now.wallet_vnd) {
+            (Some(base), Some(now)) if clear => {
                 let others: i64 = since.iter().map(|other| other.posted_vnd).sum();
-                let gone = before.saturating_sub(now).saturating_sub(others);
+                let gone = base.saturating_sub(now).saturating_sub(others);
                 match record.price_vnd {
                     Some(0) => Says::Silent,
                     Some(price) if gone == price => Says::Yes,
@@ -149,7 +144,8 @@ impl Evidence {
             }
             _ => Says::Silent,
         };
-        Self { listing, moves, wallet, services, crowded: is_crowded(record, &before, &others, rules) }
+        let crowded = is_crowded(record, &before, base.at_ms, &others, rules);
+        Self { listing, moves, wallet, services, crowded }
     }
 
     fn in_words(&self) -> Vec<String> {
@@ -171,9 +167,28 @@ impl Evidence {
     }
 }
 
+/// The look from which on the money is counted: the one before the operation, or an earlier one, so that whatever has cost
+/// something since was sent after it, and no money of others is on the wrong side of it.
+fn base(before: &Sight, others: &[&Record]) -> Sight {
+    let mut base = before.clone();
+    let sent_earlier = |other: &Record, base: &Sight| {
+        let earlier = other.before.as_ref().filter(|look| look.at_ms < base.at_ms);
+        earlier.filter(|_| has_paid_since(other, base.at_ms)).cloned()
+    };
+    while let Some(earlier) = others.iter().find_map(|other| sent_earlier(other, &base)) {
+        base = earlier;
+    }
+    base
+}
+
+/// Whether an operation has cost something and was written to have since a moment.
+fn has_paid_since(other: &Record, at_ms: i64) -> bool {
+    other.posted_vnd > 0 && other.changed_ms >= at_ms
+}
+
 /// Whether another operation could explain what was seen: one that is in doubt itself, or one that ended so shortly
 /// before that its traces may only show now.
-fn is_crowded(record: &Record, before: &Sight, others: &[&Record], rules: Rules) -> bool {
+fn is_crowded(record: &Record, before: &Sight, base_ms: i64, others: &[&Record], rules: Rules) -> bool {
     if planted!(NobodyElse) {
         return false;
     }
@@ -184,10 +199,14 @@ fn is_crowded(record: &Record, before: &Sight, others: &[&Record], rules: Rules)
         let doubtful = other.state().is_doubtful();
         let carried_out = matches!(other.state(), State::Succeeded | State::Found);
         let lately = carried_out && other.changed_ms.saturating_add(rules.quiet_ms) >= before.at_ms;
+        // What was sent later is counted, and so explains itself.
+        let uncounted = carried_out
+            && other.changed_ms < base_ms
+            && other.changed_ms.saturating_add(rules.quiet_ms) >= base_ms;
         // With a list, only what would look the same in it counts; and a new service that is another's by name is no
         // riddle. What grows, though, grows for everyone.
         let in_list = alike && (doubtful || (lately && (grows || other.services.is_empty())));
-        let in_wallet = before.listing.is_none() && (doubtful || lately);
+        let in_wallet = before.listing.is_none() && (doubtful || uncounted);
         in_list || in_wallet
     })
 }
@@ -324,7 +343,10 @@ mod tests {
             ..rival(state)
         };
         assert!(!found(&[posted(State::Succeeded, 1)]), "the money is another's");
-        assert!(!found(&[posted(State::Found, -1)]), "or may be another's");
+        assert!(
+            !found(&[posted(State::Found, -1)]),
+            "or may be another's, from a look of which nothing is known"
+        );
         let nothing = sight(2000, 1000, &[1], &["a"]);
         let clean = Record { clean: 9, ..record() };
         let absent =

@@ -237,7 +237,7 @@ async fn look_after(scene: Arc<Scene>, process: Arc<Process>) {
             }
         }
         let idle = scene.shared.is_settled();
-        scene.stage.moment(if idle { 7_200_000 } else { 1_800_000 }).await;
+        scene.stage.moment(if idle { 7_200_000 } else { 3_600_000 }).await;
     }
 }
 
