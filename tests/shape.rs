@@ -75,7 +75,9 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
         let inner = path.strip_prefix("src").expect("below src");
         let first = inner.components().next().expect("a name").as_os_str().to_string_lossy().into_owned();
         let room = first.trim_end_matches(".rs").to_owned();
-        let tests = inner.ends_with("tests.rs");
+        // The simulation is a test, and as large as what it plays.
+        let simulation = inner.components().any(|part| part.as_os_str() == "simulation");
+        let tests = inner.ends_with("tests.rs") || simulation;
         let code =
             text.split("\n#[cfg(test)]\nmod tests").next().filter(|_| !tests).unwrap_or_default().to_owned();
         found.push(Source { room, code, text, path });
