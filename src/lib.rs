@@ -18,10 +18,11 @@
 //!         ◄───│          │◄────────│          │◄────────│          │◄───────────────  (or sandbox)
 //!             └──────────┘  Reply  └──────────┘  Reply  └──────────┘   whatever it says
 //!               rest grpc  | Fault   detach      | Fault  encode
-//!               problem              log                  credentials (added last)
-//!               knows bytes,         actions              lanes  know: was it sent?
-//!               decides nothing      access               judge  knows: did it work?
-//!                                                         decode
+//!               problem              log  actions         credentials (added last)
+//!               knows bytes,         access  guard        lanes  know: was it sent?
+//!               decides nothing      purchase ─► ledger   judge  knows: did it work?
+//!                                    cache  quota  pace   decode
+//!                                    retry  breaker
 //! ```
 //!
 //! # The rooms
@@ -57,6 +58,11 @@
 //!   repeat.
 //! - **What must not run twice** goes over a connection of its own, whose bytes are counted, in a task that no caller
 //!   can cancel, and is sent once.
+//! - **Money is written down first.** A purchase is in the ledger, and on the disk, before its first byte leaves; an outcome
+//!   that nobody was told is a state of its own, which only evidence or a person ends, and never time alone.
+//! - **One purchase at a time**, from the look before it to its end, so that what moves has one explanation.
+//! - **Evidence is two pieces that agree**, asked of the provider and never of memory. What another operation could explain
+//!   is no evidence.
 //! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
@@ -73,6 +79,13 @@
 //! - JSON is read and written here and not by prost-reflect: every mistake of a body is found at once with its field,
 //!   and a field the provider did not mention is shown as null instead of left out.
 //! - There is no proxy setting: both lanes go straight to the provider.
+//! - A purchase that is proven unsent is not given up: its state is `NOT_SENT`, and the same key tries again, because a client
+//!   that is told 503 does just that.
+//! - A refusal is confirmed by the whole look (wallet, movements, list) and not by the balance alone, which may lag.
+//! - Absence takes a quiet time of 24 hours and not of minutes, for providers that carry things out late.
+//! - When the ledger cannot say what is known of a key, the call is 503 with `sent: maybe`: it sent nothing itself, but one before
+//!   it may have.
+//! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;
 pub mod boot;

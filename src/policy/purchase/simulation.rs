@@ -1,7 +1,7 @@
 //! The driver, the machine, the ledger and the look for what is in doubt, as they are, on a stage where everything goes
 //! wrong: seed by seed, and each seed again in the same way.
 //!
-//! `GIZAD_SIMULATION_SEEDS=1000000 cargo test --release --lib simulation::seeds` runs any number of seeds, from
+//! `GIZAD_SIMULATION_SEEDS=1000000 cargo test --profile simulation --lib simulation::seeds` runs any number of seeds, from
 //! `GIZAD_SIMULATION_FIRST` on.
 
 mod check;
