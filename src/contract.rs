@@ -9,6 +9,7 @@ mod declared;
 mod effect;
 mod field;
 mod fold;
+mod free;
 mod load;
 mod operation;
 mod options;

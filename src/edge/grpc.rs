@@ -151,6 +151,10 @@ where
 {
     let terms = Terms::grpc(headers, arrival.begun)?;
     let request = read(&operation.input, options, body, terms.deadline.left()).await?;
+    let taken = operation.taken(&request);
+    if !taken.is_empty() {
+        return Err(Fault::violated(Reason::InvalidArgument, taken));
+    }
     let key = key::read(headers, operation, &request)?;
     Ok(Call { key, ..call(operation, request, headers, terms, arrival) })
 }

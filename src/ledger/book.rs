@@ -150,7 +150,7 @@ impl Ledger {
         self.store.list(filter).await?.iter().map(record).collect()
     }
 
-    /// The records that have not come to their end.
+    /// The records that are under way, in doubt, or wait for consent.
     ///
     /// # Errors
     /// When the store has trouble.
@@ -314,7 +314,7 @@ fn row(record: &Record) -> Row {
         key: record.key.clone(),
         operation: record.operation.clone(),
         state: state.as_str().to_owned(),
-        open: !state.is_last(),
+        open: state.is_doubtful() || state == State::AwaitingApproval,
         sending: state == State::Sending && record.spends,
         owner: record.owner.clone(),
         held_vnd: record.held_vnd,

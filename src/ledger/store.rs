@@ -37,7 +37,7 @@ pub struct Row {
     pub operation: String,
     /// The state, by its name.
     pub state: String,
-    /// Whether that state is not the last.
+    /// Whether it is under way, in doubt, or waits for consent.
     pub open: bool,
     /// Whether it is being sent. At most one operation of an account is, of those that take money.
     pub sending: bool,
@@ -77,7 +77,7 @@ pub struct Filter {
     pub key: Option<String>,
     /// In one of these states; empty: in any.
     pub states: Vec<String>,
-    /// Not in their last state, or only in it.
+    /// Only those that are under way, in doubt or wait for consent; or only the others.
     pub open: Option<bool>,
     /// Came in at this time or later, in milliseconds since 1970.
     pub from_ms: Option<i64>,

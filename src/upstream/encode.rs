@@ -5,11 +5,8 @@ use prost_reflect::{DynamicMessage, Value};
 use serde_json::Value as Json;
 
 use crate::call::Call;
-use crate::contract::{Field, Kind, Operation, Violation, any, fold};
+use crate::contract::{Field, Kind, Operation, any};
 use crate::fault::{Fault, Reason};
-
-/// Parameters that only gizad sets, folded.
-const RESERVED: [&str; 4] = ["action", "identifier", "secret", "frontendsource"];
 
 /// What is sent, without credentials.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,36 +31,13 @@ pub(super) fn encode(call: &Call) -> Result<Outgoing, Fault> {
     for (name, value) in &operation.upstream.constants {
         parameters.push((name.clone(), Json::String(value.clone())));
     }
-    let mut added = Vec::new();
-    let mut violations = Vec::new();
-    for field in operation.input.fields.iter().filter(|field| is_free(operation, field)) {
-        let Value::Message(held) = &*request.get_field(&field.descriptor) else { continue };
-        let Json::Object(members) = any::json(held) else { continue };
-        for (name, json) in members {
-            let folded = fold(&name);
-            if RESERVED.contains(&folded.as_str()) || is_own(operation, &folded) {
-                violations.push(Violation::new(format!("{}.{name}", field.name), "is set by gizad itself"));
-            }
-            added.push((name, json));
-        }
+    // The edge has said so before anything was written down; this is where it would do harm.
+    let taken = operation.taken(request);
+    if !taken.is_empty() {
+        return Err(Fault::violated(Reason::InvalidArgument, taken));
     }
-    if !violations.is_empty() {
-        return Err(Fault::violated(Reason::InvalidArgument, violations));
-    }
-    parameters.extend(added);
+    parameters.extend(operation.added(request).map(|(_, name, json)| (name, json)));
     Ok(Outgoing { action: action(operation, request), parameters })
-}
-
-/// Whether a parameter, given or not, has a field or a value of its own.
-fn is_own(operation: &Operation, folded: &str) -> bool {
-    let spelled = operation.input.fields.iter().filter_map(|field| field.sent_as.as_deref());
-    let constants = operation.upstream.constants.iter().map(|(name, _)| name.as_str());
-    spelled.chain(constants).any(|name| fold(name) == folded)
-}
-
-/// A field whose members are sent as they are.
-fn is_free(operation: &Operation, field: &Field) -> bool {
-    field.is_extra() || operation.body == crate::contract::Body::Field(field.name.clone())
 }
 
 fn action(operation: &Operation, request: &DynamicMessage) -> String {

@@ -40,6 +40,7 @@ impl<'a> Reader<'a> {
 
     /// What could not be read is a 400; what could be and breaks a rule is a 422.
     fn finish(mut self) -> Result<DynamicMessage, Fault> {
+        self.found.extend(self.operation.taken(&self.message));
         let reason = if self.found.is_empty() { Reason::ValidationFailed } else { Reason::InvalidArgument };
         let unread: HashSet<String> = self.found.iter().map(|v| v.field.clone()).collect();
         let broken = self.operation.input.violations(&self.message);

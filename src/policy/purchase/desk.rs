@@ -28,6 +28,8 @@ pub struct Desk {
     running: Mutex<HashMap<(String, String), Arc<Running>>>,
     below: OnceLock<Below>,
     pub(super) tasks: TaskTracker,
+    /// Operations whose job has failed while it may have been sending.
+    lost: Mutex<Vec<String>>,
     /// Wakes who looks at what is in doubt.
     pub(super) doubt: Notify,
     /// Counts what has been written down, for those who wait for an end.
@@ -134,6 +136,7 @@ impl Desk {
             turn: tokio::sync::Mutex::new(()),
             running: Mutex::default(),
             below: OnceLock::new(),
+            lost: Mutex::default(),
             tasks,
             doubt: Notify::new(),
             written: watch::Sender::new(0),
@@ -196,6 +199,16 @@ impl Desk {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nobody is at an operation any more, though its writer lives.
+    pub(super) fn lose(&self, id: String) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        self.doubt.notify_one();
+    }
+
+    fn is_lost(&self, id: &str) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|lost| lost == id)
+    }
+
     /// Says that something was written down.
     pub(super) fn announce(&self) {
         self.written.send_modify(|count| *count = count.wrapping_add(1));
@@ -214,7 +227,8 @@ impl Desk {
         let Ok(ledger) = &self.ledger else { return Ok(0) };
         let mut doubtful = 0;
         for record in ledger.open_ones().await? {
-            if record.state() == State::Sending && !ledger.store().is_alive(&record.owner).await? {
+            let sending = record.state() == State::Sending;
+            if sending && (self.is_lost(&record.id) || !ledger.store().is_alive(&record.owner).await?) {
                 run::crashed(ledger, &record, ambient::unix_millis()).await?;
                 doubtful += 1;
             } else if record.state().is_doubtful() {

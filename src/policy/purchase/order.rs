@@ -83,7 +83,7 @@ fn begin(
     };
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.clone().spawn(async move {
-        let _left = Left { desk: &desk, place };
+        let _left = Left { desk: &desk, place, running: &task };
         let told = run(&ledger, &desk.turn, &provider, &job).await;
         desk.announce();
         if !task.tell(told.clone()) {
@@ -110,12 +110,17 @@ fn log_unheard(told: &Told) {
 struct Left<'a> {
     desk: &'a Desk,
     place: Option<(String, String)>,
+    running: &'a Running,
 }
 
 impl Drop for Left<'_> {
     fn drop(&mut self) {
         if let Some(place) = &self.place {
             self.desk.running().remove(place);
+        }
+        // Whatever it was sending, nobody writes down what became of it any more.
+        if std::thread::panicking() {
+            self.desk.lose(self.running.id());
         }
     }
 }
@@ -155,6 +160,8 @@ async fn under_way(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running)
         operation: call.operation.name.clone(),
         caller: call.caller.as_str().to_owned(),
         state: crate::purchase::State::Sending.into(),
+        created_ms: ambient::unix_millis(),
+        changed_ms: ambient::unix_millis(),
         ..Record::default()
     });
     shown::answer(desk, ledger, call.operation, &record, false)

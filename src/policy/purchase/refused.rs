@@ -1,15 +1,20 @@
 //! Why a purchase is not begun.
 
+use std::time::Duration;
+
 use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::Trouble;
 use crate::purchase::{Record, State};
+
+/// When a ledger that failed may be tried again.
+const SOON: Duration = Duration::from_secs(5);
 
 /// The ledger cannot say what is known of a key.
 pub(super) fn unread(trouble: &Trouble) -> Fault {
     let detail = "the record of purchases cannot be read: this call sent nothing, but one before it under the same key may \
                   have; call again with the same key";
-    let fault = Fault::new(Reason::LedgerUnavailable, detail).sent(Sent::Maybe);
-    fault.with_private(trouble.to_string())
+    let fault = Fault { retry_after: Some(SOON), ..Fault::new(Reason::LedgerUnavailable, detail) };
+    fault.sent(Sent::Maybe).with_private(trouble.to_string())
 }
 
 pub(super) fn unwritten(trouble: &Trouble) -> Fault {
@@ -19,7 +24,8 @@ pub(super) fn unwritten(trouble: &Trouble) -> Fault {
             "the record of purchases cannot be written, so nothing was sent"
         }
     };
-    Fault::new(Reason::LedgerUnavailable, detail).with_private(trouble.to_string())
+    let fault = Fault { retry_after: Some(SOON), ..Fault::new(Reason::LedgerUnavailable, detail) };
+    fault.with_private(trouble.to_string())
 }
 
 pub(super) fn impossible(state: State) -> Fault {
