@@ -83,8 +83,10 @@ fn begin(
     };
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.clone().spawn(async move {
-        let _left = Left { desk: &desk, place, running: &task };
+        let left = Left { desk: &desk, place, running: &task };
         let told = run(&ledger, &desk.turn, &provider, &job).await;
+        // Before anybody is told: whoever asks again then finds what is written down, and not a job that is over.
+        drop(left);
         desk.announce();
         if !task.tell(told.clone()) {
             log_unheard(&told);
