@@ -204,7 +204,7 @@ async fn objections<W: World>(
         let detail = format!("it costs {price} VND, and there are {balance} in the wallet");
         found.push((Reason::InsufficientBalance, detail));
     }
-    if let Some(price) = look.price_vnd {
+    if let Some(price) = look.price_vnd.filter(|_| job.limits.is_any()) {
         let spent = ledger.spent(&job.record.caller, world.now_ms()).await.map_err(|t| unwritten(&t))?;
         let over = exceeded(&job.limits, spent, price);
         found.extend(over.into_iter().map(|detail| (Reason::BudgetExceeded, detail)));
@@ -288,11 +288,12 @@ async fn begin<W: World>(ledger: &Ledger, world: &W, job: &Job, look: Option<Loo
         let now_ms = world.now_ms();
         if let Some(look) = &look {
             (record.price_vnd, record.before) = (look.price_vnd, Some(look.sight.clone()));
-            let spent = ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
-            if let Some(detail) =
-                look.price_vnd.and_then(|price| exceeded(&job.limits, spent, price).into_iter().next())
-            {
-                return Err(Fault::new(Reason::BudgetExceeded, detail));
+            if let Some(price) = look.price_vnd.filter(|_| job.limits.is_any()) {
+                let spent =
+                    ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
+                if let Some(detail) = exceeded(&job.limits, spent, price).into_iter().next() {
+                    return Err(Fault::new(Reason::BudgetExceeded, detail));
+                }
             }
         }
         (record.day, record.month) = calendar(now_ms);
