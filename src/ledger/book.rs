@@ -213,9 +213,9 @@ impl Ledger {
     /// # Errors
     /// When the store has trouble before there is anything to compare.
     pub async fn verify(&self) -> Result<(i64, Vec<String>), Trouble> {
-        let (head, note, rows) = self.at_rest().await?;
+        let (head, note) = self.at_rest().await?;
         let mut wrong = Vec::new();
-        let mut latest: HashMap<String, (i64, Row)> = HashMap::new();
+        let mut latest = HashMap::new();
         let mut at = Head { seq: 0, mac: [0; 32] };
         while at.seq < head.seq {
             let entries = match self.store.entries(at.seq, PAGE).await {
@@ -232,7 +232,7 @@ impl Ledger {
                 self.compare(at, &entry, &mut wrong);
                 at = Head { seq: entry.seq, mac: entry.mac };
                 match decoded(&entry.id, &entry.body) {
-                    Ok(record) => drop(latest.insert(entry.id, (entry.seq, row(&record)))),
+                    Ok(_) => drop(latest.insert(entry.id, entry.seq)),
                     Err(trouble) => wrong.push(format!("entry {}: {trouble}", entry.seq)),
                 }
             }
@@ -244,24 +244,54 @@ impl Ledger {
                 at.seq
             ));
         }
-        match rows {
-            Ok(rows) => wrong.extend(apart(rows, latest)),
-            Err(trouble) => wrong.push(format!("the rows: {trouble}")),
+        if let Err(trouble) = self.apart(head, latest, &mut wrong).await {
+            wrong.push(format!("the rows: {trouble}"));
         }
         Ok((at.seq, wrong))
     }
 
-    /// The end, what is noted of it, and the rows, all of one moment.
-    async fn at_rest(&self) -> Result<(Head, Option<Vec<u8>>, Result<Vec<Kept>, Trouble>), Trouble> {
+    /// The end, and what is noted of it, of one moment.
+    async fn at_rest(&self) -> Result<(Head, Option<Vec<u8>>), Trouble> {
         for _ in 0..TRIES {
             let head = self.head().await?;
             let note = self.store.note(statement::HEAD).await?;
-            let rows = self.store.list(&Filter::default()).await;
             if self.head().await? == head {
-                return Ok((head, note, rows));
+                return Ok((head, note));
             }
         }
         Err(Trouble::Taken)
+    }
+
+    /// Where the rows are not what the latest entries say, up to a head. They are read by the page, and of the entries
+    /// only their places are held: a ledger of years is larger than the memory.
+    async fn apart(
+        &self,
+        head: Head,
+        mut latest: HashMap<String, i64>,
+        wrong: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        let mut filter = Filter { most: PAGE, ..Filter::default() };
+        loop {
+            let rows = self.store.list(&filter).await?;
+            let Some(last) = rows.last() else { break };
+            filter.after = Some((last.row.created_ms, last.row.id.clone()));
+            for kept in rows {
+                let fits = record(&kept).is_ok_and(|record| row(&record) == kept.row);
+                let since = kept.seq > head.seq;
+                match latest.remove(&kept.row.id) {
+                    Some(seq) if fits && (since || seq == kept.seq) => {}
+                    None if fits && since => {}
+                    Some(_) => {
+                        wrong.push(format!("{}: its row is not what its latest entry says", kept.row.id))
+                    }
+                    None => wrong.push(format!("{}: there is a row and no entry", kept.row.id)),
+                }
+            }
+        }
+        let mut rest: Vec<String> = latest.into_keys().collect();
+        rest.sort_unstable();
+        wrong.extend(rest.into_iter().map(|id| format!("{id}: there are entries and no row")));
+        Ok(())
     }
 
     /// What is wrong with an entry behind another.
@@ -273,22 +303,6 @@ impl Ledger {
             wrong.push(format!("entry {}: it was changed, or what was before it", entry.seq));
         }
     }
-}
-
-/// Where the rows are not what the latest entries say.
-fn apart(rows: Vec<Kept>, mut latest: HashMap<String, (i64, Row)>) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for kept in rows {
-        match latest.remove(&kept.row.id) {
-            Some((seq, row)) if seq == kept.seq && row == kept.row => {}
-            Some(_) => wrong.push(format!("{}: its row is not what its latest entry says", kept.row.id)),
-            None => wrong.push(format!("{}: there is a row and no entry", kept.row.id)),
-        }
-    }
-    let mut rest: Vec<String> = latest.into_keys().collect();
-    rest.sort_unstable();
-    wrong.extend(rest.into_iter().map(|id| format!("{id}: there are entries and no row")));
-    wrong
 }
 
 /// Whether two are the same point of an operation's life.

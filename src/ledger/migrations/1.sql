@@ -39,10 +39,14 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_key ON operations (account, caller, key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX operations_sending ON operations (account) WHERE sending = 1;
 
-CREATE INDEX operations_open ON operations (account, created_ms, id) WHERE open = 1;
+-- `open` stands in its own index: SQLite otherwise takes the one of all operations, which is in the same order, and reads
+-- every operation there ever was to find the few that are open.
+CREATE INDEX operations_open ON operations (account, open, created_ms, id) WHERE open = 1;
+CREATE INDEX operations_ended ON operations (account, open, changed_ms) WHERE open = 0;
 CREATE INDEX operations_created ON operations (account, created_ms, id);
-CREATE INDEX operations_day ON operations (account, caller, day);
-CREATE INDEX operations_month ON operations (account, caller, month);
+-- With the amounts, so that a sum over a month reads no row.
+CREATE INDEX operations_day ON operations (account, caller, day, held_vnd, posted_vnd);
+CREATE INDEX operations_month ON operations (account, caller, month, held_vnd, posted_vnd);
 
 -- What is kept beside the entries; `head` is the place and the MAC of the latest entry.
 CREATE TABLE notes (

@@ -227,3 +227,31 @@ fn opening(path: &Path, error: &Error) -> Trouble {
 pub(super) fn unfit(path: &Path, why: &dyn Display) -> Trouble {
     Trouble::Unfit(format!("{} cannot be used: {why}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::store::{Filter, Period};
+
+    /// SQLite chooses an index by rules and not by what is in the tables, so an empty ledger shows what a long one does.
+    #[test]
+    fn what_a_purchase_asks_reads_no_more_of_the_ledger_than_the_answer() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        migrate(&mut connection).expect("the tables");
+        let open = Filter { open: Some(true), ..Filter::default() };
+        let ended = Filter { open: Some(false), changed_from_ms: Some(1), ..Filter::default() };
+        for (asked, index) in [
+            (statement::list(ACCOUNT, &open), "operations_open (account=? AND open=?)"),
+            (statement::list(ACCOUNT, &ended), "operations_ended (account=? AND open=? AND changed_ms>?)"),
+            (statement::by_key(ACCOUNT, "a", "k"), "operations_key (account=? AND caller=? AND key=?)"),
+            (statement::spent(ACCOUNT, "a", Period::Day(1)), "COVERING INDEX operations_day ("),
+            (statement::spent(ACCOUNT, "a", Period::Month(1)), "COVERING INDEX operations_month ("),
+        ] {
+            let mut plan =
+                connection.prepare(&format!("EXPLAIN QUERY PLAN {}", spelled(&asked))).expect("SQL");
+            let steps = plan.query_map(params_from_iter(&asked.values), |row| row.get::<_, String>(3));
+            let steps: Vec<String> = steps.expect("a plan").collect::<Result<_, _>>().expect("text");
+            assert!(steps.first().is_some_and(|step| step.contains(index)), "{}: {steps:?}", asked.text);
+        }
+    }
+}

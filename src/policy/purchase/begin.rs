@@ -1,13 +1,13 @@
 //! The moment from which on a purchase is known: it is decided, written down, and then sent. What it is decided from and
 //! its record are one.
 
-use super::refused::{impossible, key_reused, twin_in_doubt, unwritten};
+use super::refused::{impossible, key_reused, twin_in_doubt, unread, unwritten};
 use super::run::{Job, Look, Told, World, needs_approval, same_key, settled, want};
 use super::send::{finish, send};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
-    Admission, Event, Limits, Record, Spent, Want, admit, calendar, exceeded, planted, step,
+    Admission, Event, Limits, Record, Spent, State, Want, admit, calendar, exceeded, planted, step,
 };
 
 /// Decides, writes down, and goes on to send: what the decision is made from and its record are one.
@@ -35,11 +35,12 @@ pub(super) async fn begin<W: World>(
         let now_ms = world.now_ms();
         if let Some(look) = &look {
             (record.price_vnd, record.before) = (look.price_vnd, Some(look.sight.clone()));
-            let spent = ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
-            if let Some(detail) =
-                look.price_vnd.and_then(|price| exceeded(&job.limits, spent, price).into_iter().next())
-            {
-                return Err(Fault::new(Reason::BudgetExceeded, detail));
+            if let Some(price) = look.price_vnd.filter(|_| job.limits.is_any()) {
+                let spent =
+                    ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
+                if let Some(detail) = exceeded(&job.limits, spent, price).into_iter().next() {
+                    return Err(Fault::new(Reason::BudgetExceeded, detail));
+                }
             }
         }
         (record.day, record.month) = calendar(now_ms);
@@ -77,50 +78,64 @@ pub(super) async fn consented<W: World>(
     ledger: &Ledger,
     turn: &tokio::sync::Mutex<()>,
     world: &W,
-    record: Record,
+    id: &str,
     limits: &Limits,
 ) -> Told {
+    // As long as it is not known where it stands, somebody else's consent may have had it sent.
+    let unknown = |trouble: &Trouble| Told::Refused(Box::new(unread(trouble)));
     let _here = turn.lock().await;
     // Both turns are held until it has ended.
     let _anywhere = match ledger.store().turn().await {
         Ok(turn) => turn,
-        Err(trouble) => return Told::Refused(Box::new(unwritten(&trouble))),
+        Err(trouble) => return unknown(&trouble),
     };
-    let sent = async {
-        settled(ledger, world).await?;
-        let look = world.look().await?;
-        if look.price_vnd != record.price_vnd {
-            let detail =
-                "its price is not any more what was consented to; it still waits, and can be given up";
-            return Err(Fault::new(Reason::PriceTooHigh, detail));
-        }
-        let mut before = record.clone();
-        before.before = Some(look.sight);
-        ledger.store().writer().clone_into(&mut before.owner);
-        let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
-        let now_ms = world.now_ms();
-        let spent = ledger.spent(&record.caller, now_ms).await.map_err(|t| unwritten(&t))?;
-        // It is spent when it is sent, and what it holds itself is part of what is spent, if it was held today.
-        (before.day, before.month) = calendar(now_ms);
-        let held = |same: bool| if same { record.held_vnd } else { 0 };
-        let own = Spent {
-            day_vnd: spent.day_vnd.saturating_sub(held(before.day == record.day)),
-            month_vnd: spent.month_vnd.saturating_sub(held(before.month == record.month)),
-        };
-        if let Some(detail) = exceeded(limits, own, record.held_vnd).into_iter().next() {
-            return Err(Fault::new(Reason::BudgetExceeded, detail));
-        }
-        let want = Want { fingerprint: &record.fingerprint, identity: &record.identity, spends: true };
-        let others: Vec<Record> = open.into_iter().filter(|other| other.id != record.id).collect();
-        if let Admission::TwinInDoubt(twin) = admit(&want, None, &others) {
-            return Err(twin_in_doubt(&twin, &record.caller));
-        }
-        let next = step(&before, Event::Begin, world.now_ms()).map_err(|wrong| impossible(wrong.0))?;
-        ledger.update(&record, &next.record).await.map_err(|trouble| unwritten(&trouble))?;
-        Ok(next.record)
+    let record = match ledger.by_id(id).await {
+        Ok(Some(record)) if record.state() == State::AwaitingApproval => record,
+        Ok(Some(record)) => return Told::Operation { record: Box::new(record), replayed: true },
+        Ok(None) => return unknown(&Trouble::Failed("the record is gone".to_owned())),
+        Err(trouble) => return unknown(&trouble),
     };
-    match sent.await {
+    match consented_now(ledger, world, &record, limits).await {
         Ok(record) => send(ledger, world, record).await,
         Err(fault) => Told::Refused(Box::new(fault)),
     }
+}
+
+async fn consented_now<W: World>(
+    ledger: &Ledger,
+    world: &W,
+    record: &Record,
+    limits: &Limits,
+) -> Result<Record, Fault> {
+    settled(ledger, world).await?;
+    let look = world.look().await?;
+    if look.price_vnd != record.price_vnd {
+        let detail = "its price is not any more what was consented to; it still waits, and can be given up";
+        return Err(Fault::new(Reason::PriceTooHigh, detail));
+    }
+    let mut before = record.clone();
+    before.before = Some(look.sight);
+    ledger.store().writer().clone_into(&mut before.owner);
+    let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
+    let now_ms = world.now_ms();
+    let spent = ledger.spent(&record.caller, now_ms).await.map_err(|trouble| unwritten(&trouble))?;
+    // It is spent when it is sent, and what it holds itself is part of what is spent, if it was held today.
+    (before.day, before.month) = calendar(now_ms);
+    let held = |same: bool| if same { record.held_vnd } else { 0 };
+    let own = Spent {
+        day_vnd: spent.day_vnd.saturating_sub(held(before.day == record.day)),
+        month_vnd: spent.month_vnd.saturating_sub(held(before.month == record.month)),
+    };
+    if let Some(detail) = exceeded(limits, own, record.held_vnd).into_iter().next() {
+        return Err(Fault::new(Reason::BudgetExceeded, detail));
+    }
+    let want = Want { fingerprint: &record.fingerprint, identity: &record.identity, spends: true };
+    let others: Vec<Record> = open.into_iter().filter(|other| other.id != record.id).collect();
+    if let Admission::TwinInDoubt(twin) = admit(&want, None, &others) {
+        return Err(twin_in_doubt(&twin, &record.caller));
+    }
+    let next = step(&before, Event::Begin, world.now_ms()).map_err(|wrong| impossible(wrong.0))?;
+    // Also when somebody gives it up meanwhile: then nothing is sent.
+    ledger.update(record, &next.record).await.map_err(|trouble| unwritten(&trouble))?;
+    Ok(next.record)
 }

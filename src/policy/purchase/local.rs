@@ -231,7 +231,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
     let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.spawn(async move {
-        let told = begin::consented(&ledger_, &desk_.turn, &provider, consented, &limits).await;
+        let told = begin::consented(&ledger_, &desk_.turn, &provider, &consented.id, &limits).await;
         desk_.announce();
         let _heard = task.tell(told);
     });

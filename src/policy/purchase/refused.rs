@@ -11,8 +11,8 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// The ledger cannot say what is known of a key.
 pub(super) fn unread(trouble: &Trouble) -> Fault {
-    let detail = "the record of purchases cannot be read: this call sent nothing, but one before it under the same key may \
-                  have; call again with the same key";
+    let detail = "the record of purchases cannot be read: this call sent nothing, but one before it may have; call again, \
+                  with the same key";
     let fault = Fault { retry_after: Some(SOON), ..Fault::new(Reason::LedgerUnavailable, detail) };
     fault.sent(Sent::Maybe).with_private(trouble.to_string())
 }

@@ -211,7 +211,7 @@ async fn objections<W: World>(
         let detail = format!("it costs {price} VND, and there are {balance} in the wallet");
         found.push((Reason::InsufficientBalance, detail));
     }
-    if let Some(price) = look.price_vnd {
+    if let Some(price) = look.price_vnd.filter(|_| job.limits.is_any()) {
         let spent = ledger.spent(&job.record.caller, world.now_ms()).await.map_err(|t| unwritten(&t))?;
         let over = exceeded(&job.limits, spent, price);
         found.extend(over.into_iter().map(|detail| (Reason::BudgetExceeded, detail)));

@@ -259,7 +259,7 @@ async fn approve(scene: &Arc<Scene>, process: &Process, record: Record) {
     };
     let stand = Stand { scene: scene.clone(), order: order.clone(), id: record.id.clone() };
     let (limits, begun) = (limits(), scene.stage.now_ms());
-    let outcome = consented(&process.ledger, &process.turn, &stand, next.record, &limits).await;
+    let outcome = consented(&process.ledger, &process.turn, &stand, &record.id, &limits).await;
     let answer = told(&record, &outcome, begun, scene.stage.now_ms());
     scene.answers.lock().expect("sound").push(answer);
 }

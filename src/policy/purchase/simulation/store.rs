@@ -139,8 +139,14 @@ impl Store for Memory {
                 && filter.key.as_ref().is_none_or(|key| row.key.as_ref() == Some(key))
                 && filter.open.is_none_or(|open| open == row.open)
                 && filter.changed_from_ms.is_none_or(|from| row.changed_ms >= from)
+                && filter.after.as_ref().is_none_or(|(ms, id)| (row.created_ms, &row.id) < (*ms, id))
         };
-        Box::pin(self.read(move |disk| disk.rows.values().filter(|kept| fits(&kept.row)).cloned().collect()))
+        Box::pin(self.read(move |disk| {
+            let mut found: Vec<Kept> = disk.rows.values().filter(|kept| fits(&kept.row)).cloned().collect();
+            found.sort_by(|a, b| (b.row.created_ms, &b.row.id).cmp(&(a.row.created_ms, &a.row.id)));
+            found.truncate(if filter.most == 0 { usize::MAX } else { filter.most as usize });
+            found
+        }))
     }
 
     fn spent<'a>(&'a self, caller: &'a str, period: Period) -> Pending<'a, i64> {
