@@ -163,3 +163,25 @@ def test_what_is_only_checked_sends_nothing(shop, vps):
     assert [one.reason for one in checked.preview.objections] == ["PRICE_TOO_HIGH"]
     assert checked.preview.balance_before_vnd - checked.preview.balance_after_vnd == PRICE
     assert executions(shop) == before
+
+
+def test_operations_are_streamed_as_they_change(shop, vps, operations, control):
+    (stub, messages), (records, requests) = vps, operations
+    names = requests.Operation.State.Name
+    watched = records.WatchOperations(requests.WatchOperationsRequest(), timeout=20)
+    spoil(shop, control, kind="close_after")
+    key = uuid.uuid4().hex
+    failed(stub.CreateVps, order(messages, key))
+    seen = []
+    for operation in watched:
+        if operation.request_id == key and (not seen or seen[-1] != names(operation.state)):
+            seen.append(names(operation.state))
+            if operation.done:
+                break
+    watched.cancel()
+    # A stream shows where something stands, not every step to it.
+    assert seen[-1] == "FOUND" and set(seen) <= {"SENDING", "IN_DOUBT", "FOUND"}, seen
+    # With too little time it ends as every call does.
+    with pytest.raises(grpc.RpcError) as caught:
+        list(records.WatchOperations(requests.WatchOperationsRequest(), timeout=0.5))
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

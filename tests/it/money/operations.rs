@@ -180,3 +180,17 @@ async fn a_look_is_made_when_it_is_asked_for() {
     assert_eq!(gateway.grpc(reconcile, &json!({"operation_id": id})).await.expect("known")["state"], "FOUND");
     assert_eq!((gateway.sent("create_vps").await.len(), gateway.executions().await), (1, 1));
 }
+
+#[tokio::test]
+async fn whoever_waits_for_a_change_is_told_of_it() {
+    let gateway = Gateway::sandbox();
+    let latest = gateway.get("/operations").await.json()["latest_change"].clone();
+    let path = format!("/operations?after_change={latest}&wait=20s");
+    let order = server("a");
+    let (told, bought) = tokio::join!(gateway.get(&path), gateway.buy("k", "/vps", &order));
+    assert_eq!((bought.status, told.status), (201, 200), "{}", told.text);
+    assert_eq!(told.json()["operations"][0]["request_id"], "k", "{}", told.text);
+    let behind = gateway.get(&path).await.json();
+    let path = format!("/operations?after_change={}&wait=1ms", behind["latest_change"]);
+    assert_eq!(gateway.get(&path).await.json()["operations"], json!([]), "nothing has happened since");
+}
