@@ -250,14 +250,6 @@ pub struct Item {
     pub worth: Option<i64>,
 }
 
-impl Record {
-    /// Whether whoever asks again with its key gets the answer it ended with.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.state().is_last()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

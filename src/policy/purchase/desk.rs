@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use prost_reflect::DynamicMessage;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
@@ -13,10 +14,10 @@ use super::sight::Eyes;
 use super::{Options, run};
 use crate::ambient;
 use crate::call::Deadline;
-use crate::contract::Contract;
+use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
-use crate::purchase::State;
+use crate::purchase::{Record, State};
 
 /// The desk.
 pub struct Desk {
@@ -179,6 +180,17 @@ impl Desk {
 
     pub(super) fn ledger(&self) -> Result<&Ledger, Fault> {
         self.ledger.as_ref().map_err(|why| Fault::new(Reason::LedgerUnavailable, why.clone()))
+    }
+
+    /// What an operation was asked for, as it was written down; nothing if that cannot be read.
+    pub(super) fn asked(
+        &self,
+        ledger: &Ledger,
+        record: &Record,
+    ) -> Option<(&'static Operation, DynamicMessage)> {
+        let operation = self.contract.operation(&record.operation)?;
+        let bytes = ledger.unseal(&record.id, &record.request)?;
+        Some((operation, DynamicMessage::decode(operation.input.descriptor.clone(), &*bytes).ok()?))
     }
 
     pub(super) fn stand_on(&self, below: Below) {

@@ -208,12 +208,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
     }
     let by = call.caller.as_str().to_owned();
     let consented = changed(ledger, &record, Event::Approved { by }).await?;
-    let operation = desk.contract.operation(&record.operation);
-    let sealed = ledger.unseal(&record.id, &record.request);
-    let request = operation.zip(sealed).and_then(|(operation, bytes)| {
-        Some((operation, DynamicMessage::decode(operation.input.descriptor.clone(), &*bytes).ok()?))
-    });
-    let Some((operation, request)) = request else {
+    let Some((operation, request)) = desk.asked(ledger, &record) else {
         return Err(Fault::new(Reason::Internal, "the recorded request cannot be read"));
     };
     let options = desk.options();

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost_reflect::DynamicMessage;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::desk::Desk;
@@ -95,12 +94,7 @@ pub(super) async fn look(desk: &Desk, ledger: &Ledger, record: &Record) -> Resul
 }
 
 async fn look_once(desk: &Desk, ledger: &Ledger, record: &Record) -> Result<Record, Fault> {
-    let operation = desk.contract.operation(&record.operation);
-    let request = ledger.unseal(&record.id, &record.request);
-    let request = operation.zip(request).and_then(|(operation, bytes)| {
-        Some((operation, DynamicMessage::decode(operation.input.descriptor.clone(), &*bytes).ok()?))
-    });
-    let sight = match request {
+    let sight = match desk.asked(ledger, record) {
         Some((operation, request)) if record.spends => desk.eyes(false).see(operation, &request).await?,
         // What moves no money leaves no trace that is known.
         _ => Sight { at_ms: ambient::unix_millis(), ..Sight::default() },
