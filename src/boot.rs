@@ -4,11 +4,13 @@ mod admin;
 mod keep;
 mod ledger;
 mod reload;
+mod socket;
 
 use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +20,12 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use crate::call::Scopes;
 use crate::contract::Contract;
-use crate::edge::{Accept, Edge};
+use crate::edge::{Accept, Door, Edge};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
+use crate::policy::access::Anonymous;
 use crate::sandbox::Sandbox;
 use crate::settings::{Mistake, Settings};
 use crate::upstream::{Target, Upstream};
@@ -38,6 +42,8 @@ const WATCHED: Duration = Duration::from_millis(500);
 pub enum Failure {
     /// An address cannot be listened on.
     Bind(SocketAddr, io::Error),
+    /// A Unix socket cannot be listened on.
+    Socket(PathBuf, io::Error),
     /// A part cannot be built.
     Build(String),
 }
@@ -46,6 +52,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Socket(path, error) => {
+                write!(f, "listen.socket: cannot listen on {}: {error}", path.display())
+            }
             Self::Build(what) => f.write_str(what),
         }
     }
@@ -74,6 +83,13 @@ pub async fn serve(
     let api = bind(settings.listen.api).await?;
     let admin = bind(settings.listen.admin).await?;
     let (api_address, admin_address) = (api.local_addr()?, admin.local_addr()?);
+    let (socket, place) = match &settings.listen.socket {
+        Some(wanted) => match socket::bind(wanted).await {
+            Ok((listener, own, place)) => (Some((listener, own)), Some(place)),
+            Err(error) => return Err(Failure::Socket(wanted.path.clone(), error)),
+        },
+        None => (None, None),
+    };
     // Asked for before anything is served, so that no early signal is lost.
     let mut stop = Stop::new()?;
     let hangup = signal(SignalKind::hangup())?;
@@ -82,10 +98,11 @@ pub async fn serve(
         Some(options) => Some(start_sandbox(options, &mut settings).await?),
         None => None,
     };
-    if settings.policy.access.is_open() {
+    let is_known = settings.listen.socket.is_some() || !settings.policy.access.callers.is_empty();
+    if !is_known && settings.policy.access.anonymous == Anonymous::Only(Scopes::NONE) {
         tracing::warn!(
-            "no caller has a token, so whoever reaches this address may do everything, purchases included; \
-             `gizad token new NAME` makes one"
+            "there is no caller, so nobody gets more than the catalog: set listen.socket for yourself, and \
+             `gizad token new NAME` makes a token for others"
         );
     }
     let tasks = TaskTracker::new();
@@ -113,18 +130,37 @@ pub async fn serve(
     edge.set_serving(true).await;
 
     let (state, states) = watch::channel(State::Ready);
-    let answering = edge.clone();
-    let api = Accept { listener: api, limits: settings.limits.clone() };
-    let api = api.run(move |request, _peer| answering.answer(request), leave(states.clone()));
+    let tls = settings.listen.tls.map(Arc::new);
+    let api = match &tls {
+        Some(tls) => Door::Tls(api, tls.clone()),
+        None => Door::Tcp(api),
+    };
+    let doors = [Some(api), socket.map(|(listener, own)| Door::Unix(listener, own))];
+    let api = futures_util::future::join_all(doors.into_iter().flatten().map(|door| {
+        let (accept, answering) = (Accept { door, limits: settings.limits.clone() }, edge.clone());
+        accept.run(move |request, guest| answering.answer(request, guest.peer), leave(states.clone()))
+    }));
+    // Whoever looks for the socket then finds that nobody is there, or the next gizad.
+    let vacating = {
+        let leave = leave(states.clone());
+        async {
+            leave.await;
+            drop(place);
+        }
+    };
     let seen = states.clone();
-    let admin = Accept { listener: admin, limits: settings.limits };
+    let admin = Accept { door: Door::Tcp(admin), limits: settings.limits };
     let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
-    let admin =
-        admin.run(move |request, peer| ready(asked.answer(*seen.borrow(), &request, peer)), gone(states));
+    let admin = admin.run(
+        move |request, guest| ready(asked.answer(*seen.borrow(), &request, guest.address)),
+        gone(states),
+    );
 
     tracing::info!(
         api = %api_address,
         admin = %admin_address,
+        socket = settings.listen.socket.map(|socket| socket.path.display().to_string()),
+        tls = tls.is_some(),
         sandbox_control = control.map(|address| address.to_string()),
         version = env!("CARGO_PKG_VERSION"),
         "ready"
@@ -158,7 +194,7 @@ pub async fn serve(
     };
     let serving = async {
         let working = async {
-            api.await;
+            tokio::join!(api, vacating);
             tasks.close();
             tasks.wait().await;
             state.send_replace(State::Gone);
@@ -169,7 +205,7 @@ pub async fn serve(
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, &traffic, &desk, settings.written) => {}
+        () = reload::run(hangup, load, &traffic, &desk, tls.as_deref(), settings.written) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");

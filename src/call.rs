@@ -5,6 +5,7 @@
 //! anybody else.)
 
 mod deadline;
+mod presented;
 mod reply;
 mod scope;
 mod token;
@@ -18,6 +19,7 @@ use prost_reflect::DynamicMessage;
 use crate::contract::{Effect, Operation};
 
 pub use deadline::{Deadline, Departure};
+pub use presented::{Certificate, Peer, Presented, Process};
 pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Standing, Taken};
 pub use scope::{Scope, Scopes};
 pub use token::Token;
@@ -36,8 +38,8 @@ pub struct Call {
     pub id: RequestId,
     /// The front end it came through.
     pub face: Face,
-    /// The token that came with it, until somebody has looked at it.
-    pub presented: Option<Token>,
+    /// Who its caller means to be, until somebody has looked at it.
+    pub presented: Presented,
     /// Who calls.
     pub caller: Caller,
     /// What the caller may do.
@@ -81,6 +83,8 @@ pub enum Caller {
     Anonymous,
     /// gizad itself, which refreshes what it keeps.
     Gizad,
+    /// Whoever runs gizad: a process of the same user, over the Unix socket.
+    Owner,
     /// Somebody with a name.
     Named(Arc<str>),
 }
@@ -111,7 +115,7 @@ impl Caller {
     /// The caller whose records are kept under a name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        [Self::Anonymous, Self::Gizad]
+        [Self::Anonymous, Self::Gizad, Self::Owner]
             .into_iter()
             .find(|c| c.as_str() == name)
             .unwrap_or(Self::Named(name.into()))
@@ -123,6 +127,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous",
             Self::Gizad => "gizad",
+            Self::Owner => "owner",
             Self::Named(name) => name,
         }
     }

@@ -16,6 +16,7 @@ mod rest;
 mod standing;
 mod status;
 mod terms;
+pub mod tls;
 mod token;
 
 use std::convert::Infallible;
@@ -35,11 +36,11 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::ambient;
-use crate::call::{Call, Face, Reply, RequestId};
+use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::Contract;
 use crate::fault::{Fault, Reason};
 
-pub use accept::{Accept, Limits};
+pub use accept::{Accept, Door, Guest, Limits};
 pub use columns::{Columns, columns};
 pub use origin::check as from_here;
 
@@ -107,14 +108,18 @@ impl Edge {
         }
     }
 
-    /// Answers one request.
+    /// Answers one request of whoever is at the other end.
     ///
     /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.
-    pub fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send + use<> {
+    pub fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let id = named(request.headers());
-        let arrival = Arrival { id: id.clone(), begun: ambient::instant() };
+        let arrival = Arrival { id: id.clone(), begun: ambient::instant(), peer };
         let face = face(&request);
-        let answered = match (self.0.admit(&request, face), face) {
+        let answered = match (self.0.admit(&request, face, &arrival.peer), face) {
             (Ok(()), Face::Rest) => Either::Left(Either::Left(self.0.rest.answer(request, arrival))),
             (Ok(()), Face::Grpc) => Either::Left(Either::Right(self.0.grpc.answer(request, arrival))),
             (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
@@ -131,8 +136,14 @@ impl Edge {
 
 impl Faces {
     /// Whether a request may come in at all, whatever it asks for.
-    fn admit(&self, request: &Request<Incoming>, face: Face) -> Result<(), Fault> {
-        origin::check(request.uri(), request.headers(), &self.options.hosts)?;
+    fn admit(&self, request: &Request<Incoming>, face: Face, peer: &Peer) -> Result<(), Fault> {
+        match peer {
+            // No page reaches a Unix socket by a name of its own, and programs put there whatever they like as the host.
+            Peer::Process(_) => origin::check_site(request.uri(), request.headers())?,
+            Peer::Unproven | Peer::Certificate(_) => {
+                origin::check(request.uri(), request.headers(), &self.options.hosts)?;
+            }
+        }
         if face == Face::Rest && has_type(request.headers(), b"application/grpc") {
             let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
             return Err(Fault::new(Reason::UnsupportedMediaType, detail));
@@ -155,17 +166,27 @@ fn infallible<T>(answered: Result<T, Infallible>) -> T {
     }
 }
 
-/// When a request came in, and the name it was given then.
+/// When a request came in, from whom, and the name it was given then.
 #[derive(Clone)]
 struct Arrival {
     id: RequestId,
     begun: Instant,
+    peer: Peer,
 }
 
 impl Arrival {
     fn of(extensions: &http::Extensions) -> Self {
-        let new = || Self { id: RequestId::from_bytes(ambient::unique()), begun: ambient::instant() };
+        let new = || Self {
+            id: RequestId::from_bytes(ambient::unique()),
+            begun: ambient::instant(),
+            peer: Peer::Unproven,
+        };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
+    }
+
+    /// Who the caller means to be.
+    fn presented(&self, headers: &HeaderMap) -> Presented {
+        Presented { token: token::presented(headers), peer: self.peer.clone() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Absent here: a status code of any wire. What HTTP and gRPC make of a reason is said once, in `edge`.
 
+mod lacking;
 mod message;
 
 use std::collections::BTreeSet;
@@ -9,9 +10,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::call::{Limit, Scope};
+use crate::call::Limit;
 use crate::contract::{Effect, Violation};
 
+pub use lacking::Lacking;
 pub use message::ProviderMessage;
 
 /// A call that did not succeed.
@@ -39,6 +41,8 @@ pub struct Fault {
     pub operation: Option<Arc<str>>,
     /// Whether this was known before the call.
     pub replayed: bool,
+    /// What its caller lacks, if that is why.
+    pub lacks: Option<Lacking>,
 }
 
 /// How the provider's answer was judged.
@@ -82,13 +86,8 @@ impl Fault {
             beneath: None,
             operation: None,
             replayed: false,
+            lacks: None,
         }
-    }
-
-    /// A caller that was not granted what a call needs.
-    #[must_use]
-    pub fn lacking(scope: Scope) -> Self {
-        Self::new(Reason::ScopeMissing, format!("this needs the scope {}", scope.as_str()))
     }
 
     /// A request with something wrong in its fields.

@@ -67,8 +67,8 @@
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
 //!   whatever comes back.
-//! - **A token is never taken for none.** Keys, budgets and operations belong to the name that a token stands for; one
-//!   that is not known is refused, whatever is asked.
+//! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
+//!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached.
 //!

@@ -39,6 +39,9 @@ enum Command {
         /// Where REST and gRPC are served [default: 127.0.0.1:7070].
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
+        /// A Unix socket where REST and gRPC are served, too.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<String>,
         /// Where health is served [default: 127.0.0.1:7071].
         #[arg(long, value_name = "ADDR")]
         admin_listen: Option<String>,
@@ -156,8 +159,9 @@ fn main() -> ExitCode {
             );
             ExitCode::from(USAGE)
         }
-        Command::Serve { given, sandbox, listen, admin_listen, secret: None } => {
-            let addresses = vec![("listen.api", listen), ("listen.admin", admin_listen)];
+        Command::Serve { given, sandbox, listen, socket, admin_listen, secret: None } => {
+            let addresses =
+                vec![("listen.api", listen), ("listen.socket", socket), ("listen.admin", admin_listen)];
             let flags = flags(given, sandbox, addresses);
             let load = || Settings::load(&flags, &settings::environment());
             match load() {
@@ -206,7 +210,7 @@ fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<Strin
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let expected = "up to 32 letters, digits, - and _, and neither anonymous nor gizad";
+    let expected = "up to 32 letters, digits, - and _, and none of anonymous, gizad and owner";
     if Token::is_name(text) { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
 }
 

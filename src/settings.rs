@@ -5,13 +5,14 @@
 
 mod access;
 mod check;
+mod claims;
 mod key;
 mod layers;
+mod listen;
 mod purchase;
 mod show;
 mod traffic;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use crate::{edge, policy, sandbox, telemetry, upstream};
 
 pub use access::caller;
 pub use layers::{Given, Mistake, environment};
+pub use listen::{Listen, Socket};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
 pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");
 
 /// Settings that were checked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// Where to listen.
     pub listen: Listen,
@@ -85,15 +87,6 @@ impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ledger")
     }
-}
-
-/// Where to listen.
-#[derive(Clone, Copy, Debug)]
-pub struct Listen {
-    /// REST and gRPC.
-    pub api: SocketAddr,
-    /// Health.
-    pub admin: SocketAddr,
 }
 
 /// What the command line says.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::signal::unix::Signal;
 
+use crate::edge::tls::Tls;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Settings};
 
@@ -28,6 +29,7 @@ pub(super) async fn run(
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
     traffic: &Traffic,
     desk: &purchase::Desk,
+    tls: Option<&Tls>,
     mut written: Vec<(String, String)>,
 ) {
     while asked.recv().await.is_some() {
@@ -35,20 +37,28 @@ pub(super) async fn run(
             Ok(settings) => {
                 traffic.change(&settings.policy);
                 desk.change(&settings.policy.purchase);
+                // Files that were replaced are no change of a setting.
+                let certified = tls.zip(settings.listen.tls.as_ref());
+                if let Some((present, next)) = certified {
+                    present.change(next);
+                }
                 // Also what is not written any more.
                 let added = settings.written.iter().filter(|setting| !written.contains(setting));
                 let gone = written.iter().filter(|setting| !settings.written.contains(setting));
                 let changed: BTreeSet<&str> = added.chain(gone).map(|(path, _)| path.as_str()).collect();
-                let is_live = |path: &&str| LIVE.iter().any(|section| path.starts_with(section));
-                let (live, rest): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(is_live);
+                let is_kept = |path: &str| {
+                    let is_live = LIVE.iter().any(|section| path.starts_with(section));
+                    !is_live && !(certified.is_some() && path.starts_with("listen.tls."))
+                };
+                let (live, rest): (Vec<&str>, Vec<&str>) =
+                    changed.into_iter().partition(|path| !is_kept(path));
                 tracing::info!(changed = live.join(", "), "settings taken over");
                 if !rest.is_empty() {
                     tracing::warn!(settings = rest.join(", "), "changed, but only taken over by a restart");
                 }
                 // What still needs a restart is said again the next time.
-                let kept = |path: &str| !LIVE.iter().any(|section| path.starts_with(section));
-                written.retain(|(path, _)| kept(path));
-                written.extend(settings.written.into_iter().filter(|(path, _)| !kept(path)));
+                written.retain(|(path, _)| is_kept(path));
+                written.extend(settings.written.into_iter().filter(|(path, _)| !is_kept(path)));
             }
             Err(mistakes) => {
                 for mistake in &mistakes {

@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn nobody_is_called_like_somebody_else_and_no_token_is_shown() {
-        for name in ["", "anonymous", "gizad", "a.b", "a b", "é", &"x".repeat(33)] {
+        for name in ["", "anonymous", "gizad", "owner", "a.b", "a b", "é", &"x".repeat(33)] {
             assert!(!Token::is_name(name), "{name}");
         }
         assert_eq!(format!("{:?}", Token::presented("canary")), "Token");

@@ -23,7 +23,7 @@ use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, ServiceExt as _};
 
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status, token};
+use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Message, Operation, Watch, nearest};
 use crate::fault::{Fault, Reason};
@@ -190,7 +190,7 @@ fn call(
         request,
         id: arrival.id.clone(),
         face: Face::Grpc,
-        presented: token::presented(headers),
+        presented: arrival.presented(headers),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
         key: None,

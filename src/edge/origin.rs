@@ -20,13 +20,19 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
 pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
-    let named = || headers.get(HOST).map(HeaderValue::as_bytes);
-    // HTTP/2 has it in the target.
-    let authority = uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok());
-    if !authority.as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
+    if !authority(uri, headers).as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
         let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
         return Err(Fault::new(Reason::HostNotAllowed, detail));
     }
+    check_site(uri, headers)
+}
+
+/// Refuses what a browser sends on behalf of another site, whatever the host.
+///
+/// # Errors
+/// `CROSS_SITE`.
+pub(super) fn check_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
+    let authority = authority(uri, headers);
     let text = |value: &HeaderValue| value.to_str().unwrap_or("?").to_owned();
     let site = headers.get(SITE).map(text);
     let elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
@@ -39,6 +45,12 @@ pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fau
         return Err(Fault::new(Reason::CrossSite, "a web page of another site may not call this API"));
     }
     Ok(())
+}
+
+/// The host that a request names. HTTP/2 has it in the target.
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let named = || headers.get(HOST).map(HeaderValue::as_bytes);
+    uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok())
 }
 
 /// This machine by address or by its one certain name, and what the operator has added.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::columns::{code_name, columns};
 use super::{rate, standing};
 use crate::call::RequestId;
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Lacking};
 
 /// The body: the members of RFC 9457, then what a program and a person need beyond them.
 pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
@@ -47,6 +47,21 @@ pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
     Value::Object(members)
 }
 
+/// What the caller would have to show, and what is wrong with what it showed (RFC 6750, section 3).
+fn challenge(fault: &Fault) -> Option<HeaderValue> {
+    let parameters = match fault.lacks? {
+        Lacking::Name => String::new(),
+        Lacking::Token => {
+            // The characters that a description may have there.
+            let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+            let description: String = fault.detail.chars().filter(plain).collect();
+            format!(", error=\"invalid_token\", error_description=\"{description}\"")
+        }
+        Lacking::Scope(scope) => format!(", error=\"insufficient_scope\", scope=\"{}\"", scope.as_str()),
+    };
+    HeaderValue::from_str(&format!("Bearer realm=\"gizad\"{parameters}")).ok()
+}
+
 /// The whole answer.
 pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     let mut text = body(fault, id).to_string();
@@ -56,9 +71,8 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if fault.reason == Reason::Unauthenticated {
-        // A 401 says how (RFC 9110, section 15.5.2; RFC 6750, section 3).
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = challenge(fault) {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(wait) = fault.try_again() {
         headers.insert(RETRY_AFTER, HeaderValue::from(rate::seconds(wait)));

@@ -24,7 +24,7 @@ use prost_reflect::DynamicMessage;
 use tower::ServiceExt as _;
 
 use super::terms::Terms;
-use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing, token};
+use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -206,7 +206,7 @@ fn call(
         request,
         id: arrival.id.clone(),
         face: Face::Rest,
-        presented: token::presented(headers),
+        presented: arrival.presented(headers),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
         key: None,

@@ -1,7 +1,11 @@
-//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token, or is refused.
+//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token or else to its connection, or
+//! is refused.
 //!
-//! A token that is not known is never taken for none, so that nobody who means to be somebody is somebody else: idempotency
-//! keys, budgets and operations belong to names. Absent here: the tokens, of which only digests are known.
+//! Neither a token nor an identity that is not known is ever taken for none, so that nobody who means to be somebody is
+//! somebody else: idempotency keys, budgets and operations belong to names. Absent here: the tokens, of which only digests
+//! are known.
+
+mod claims;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,14 +15,16 @@ use subtle::{Choice, ConstantTimeEq as _};
 use tower::Service;
 
 use super::{Answering, Inner};
-use crate::call::{Call, Caller, Reply, Scope, Scopes, Token};
+use crate::call::{Call, Caller, Peer, Presented, Reply, Scope, Scopes, Token};
 use crate::contract::Effect;
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Lacking};
+
+pub use claims::Claims;
 
 /// The settings of access.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The callers that have a token, by name.
+    /// The callers that are known, by name.
     pub callers: BTreeMap<String, Grant>,
     /// What everybody else may do.
     pub anonymous: Anonymous,
@@ -27,29 +33,21 @@ pub struct Options {
 /// What a caller has.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The digests of its tokens: one, or two while one takes the place of the other.
+    /// The digests of its tokens: one, two while one takes the place of the other, or none.
     pub tokens: Vec<[u8; 32]>,
     /// What it may do.
     pub scopes: Scopes,
+    /// What it is known by without a token.
+    pub claims: Claims,
 }
 
-/// What may be done without a token.
+/// What may be done by those of whom nothing is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
     /// Everything, because nothing is real.
     Everything,
-    /// Everything as long as nobody has a token, and nothing from then on.
-    UntilCallers,
     /// This.
     Only(Scopes),
-}
-
-impl Options {
-    /// Whether everybody who reaches gizad may do everything.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.callers.is_empty() && self.anonymous == Anonymous::UntilCallers
-    }
 }
 
 /// Compared with where there is nothing to compare with, so that it takes as long. The digest of nothing that is known.
@@ -62,55 +60,74 @@ pub(super) struct Register(RwLock<Arc<Known>>);
 #[derive(Debug)]
 struct Known {
     callers: BTreeMap<Arc<str>, Grant>,
-    anonymous: Scopes,
-    /// Whether anybody has, or had, a token.
-    guarded: bool,
+    anonymous: Anonymous,
 }
 
 impl Known {
-    fn new(options: &Options, guarded: bool) -> Self {
-        let guarded = guarded || !options.callers.is_empty();
-        let anonymous = match options.anonymous {
-            Anonymous::UntilCallers if guarded => Scopes::NONE,
-            Anonymous::Everything | Anonymous::UntilCallers => Scopes::all(),
-            Anonymous::Only(scopes) => scopes,
-        };
+    fn new(options: &Options) -> Self {
         let callers = options.callers.iter().map(|(name, grant)| (name.as_str().into(), grant.clone()));
-        Self { callers: callers.collect(), anonymous, guarded }
+        Self { callers: callers.collect(), anonymous: options.anonymous }
     }
 
-    /// Whose token it is, and what that caller may do.
-    fn caller(&self, token: Option<&Token>) -> Result<(Caller, Scopes), Fault> {
-        let Some(token) = token else { return Ok((Caller::Anonymous, self.anonymous)) };
+    /// Who it is, and what that caller may do. Whoever shows a token means to be the one it names.
+    fn caller(&self, presented: &Presented) -> Result<(Caller, Scopes), Fault> {
+        match &presented.token {
+            Some(token) => self.holder(token),
+            None => self.connected(&presented.peer),
+        }
+    }
+
+    /// Whose token it is.
+    fn holder(&self, token: &Token) -> Result<(Caller, Scopes), Fault> {
         let named = token.caller();
         let found = named.and_then(|name| self.callers.get_key_value(name));
         let sum = token.sha256();
-        let sums = found.map_or(NOBODY, |(_, grant)| &grant.tokens);
+        let sums = found.map(|(_, grant)| &grant.tokens).filter(|sums| !sums.is_empty());
+        let sums = sums.map_or(NOBODY, Vec::as_slice);
         let fits = sums.iter().fold(Choice::from(0), |fits, kept| fits | kept.ct_eq(&sum));
         match (found, named) {
             (Some((name, grant)), _) if fits.into() => Ok((Caller::Named(name.clone()), grant.scopes)),
             (_, Some(name)) => {
-                let fault = Fault::new(Reason::Unauthenticated, "this token is not known, or not any more");
+                let fault = Fault::unknown(Lacking::Token, "this token is not known, or not any more");
                 Err(fault.with_private(format!("it names the caller {name}")))
             }
             (_, None) => {
                 let detail =
                     "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged";
-                Err(Fault::new(Reason::Unauthenticated, detail))
+                Err(Fault::unknown(Lacking::Token, detail))
             }
+        }
+    }
+
+    /// Whose connection it is.
+    fn connected(&self, peer: &Peer) -> Result<(Caller, Scopes), Fault> {
+        if let Some((name, grant)) = claims::claimant(&self.callers, peer) {
+            return Ok((Caller::Named(name.clone()), grant.scopes));
+        }
+        let stranger = match peer {
+            Peer::Process(process) if process.is_own => return Ok((Caller::Owner, Scopes::all())),
+            Peer::Process(process) => format!("{process} is no caller: callers.NAME.uid says who is"),
+            Peer::Certificate(certificate) => {
+                format!("{certificate} is of no caller: callers.NAME.spiffe and .subject say who is")
+            }
+            Peer::Unproven => String::new(),
+        };
+        match self.anonymous {
+            Anonymous::Everything => Ok((Caller::Anonymous, Scopes::all())),
+            Anonymous::Only(scopes) if *peer == Peer::Unproven => Ok((Caller::Anonymous, scopes)),
+            Anonymous::Only(_) => Err(Fault::unknown(Lacking::Name, stranger)),
         }
     }
 }
 
 impl Register {
     pub(super) fn new(options: &Options) -> Self {
-        Self(RwLock::new(Arc::new(Known::new(options, false))))
+        Self(RwLock::new(Arc::new(Known::new(options))))
     }
 
-    /// Takes new callers over. When the last one goes, gizad does not open to everybody: somebody has just been locked out.
+    /// Takes new callers over.
     pub(super) fn change(&self, options: &Options) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Arc::new(Known::new(options, known.guarded));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(options));
     }
 
     fn known(&self) -> Arc<Known> {
@@ -145,20 +162,23 @@ impl<S> Access<S> {
         Self { register, inner }
     }
 
-    /// The call of who really calls. Nobody needs the token any more.
+    /// The call of who really calls. Nobody needs to know how that was found any more.
     fn admit(&self, call: Call) -> Result<Call, Fault> {
-        let (caller, scopes) = self.register.known().caller(call.presented.as_ref())?;
+        let (caller, scopes) = self.register.known().caller(&call.presented)?;
         let needed = needed(&call);
         match needed.first() {
             Some(lacking) if !needed.iter().any(|scope| scopes.has(*scope)) => Err(match caller {
                 Caller::Anonymous => {
-                    let detail =
-                        format!("a token with the scope {} is needed, and there is none", lacking.as_str());
-                    Fault::new(Reason::Unauthenticated, detail)
+                    let detail = format!(
+                        "this needs the scope {}, and nothing says who asks: send a token (`gizad token new NAME` makes \
+                         one), or come over the Unix socket (listen.socket)",
+                        lacking.as_str()
+                    );
+                    Fault::unknown(Lacking::Name, detail)
                 }
-                Caller::Gizad | Caller::Named(_) => Fault::lacking(*lacking),
+                Caller::Gizad | Caller::Owner | Caller::Named(_) => Fault::lacking(*lacking),
             }),
-            _ => Ok(Call { presented: None, caller, scopes, ..call }),
+            _ => Ok(Call { presented: Presented::default(), caller, scopes, ..call }),
         }
     }
 }
@@ -183,6 +203,8 @@ impl<S: Inner> Service<Call> for Access<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::Process;
+    use crate::fault::Reason;
     use crate::policy::play;
 
     const OF: [(Effect, Option<Scope>); 6] = [
@@ -193,6 +215,8 @@ mod tests {
         (Effect::Once, Some(Scope::Write)),
         (Effect::Spend, Some(Scope::Spend)),
     ];
+
+    const NOTHING: Anonymous = Anonymous::Only(Scopes::NONE);
 
     /// A call of the provider; gizad's own operations are another matter.
     fn of_effect(effect: Effect) -> Call {
@@ -207,10 +231,18 @@ mod tests {
     }
 
     fn options(callers: &[(&str, &Token, &[Scope])], anonymous: Anonymous) -> Options {
-        let callers = callers.iter().map(|(name, token, granted)| {
-            ((*name).to_owned(), Grant { tokens: vec![token.sha256()], scopes: scopes(granted) })
-        });
+        let callers =
+            callers.iter().map(|(name, token, granted)| ((*name).to_owned(), grant(&[token], granted)));
         Options { callers: callers.collect(), anonymous }
+    }
+
+    fn grant(tokens: &[&Token], granted: &[Scope]) -> Grant {
+        let tokens = tokens.iter().map(|token| token.sha256()).collect();
+        Grant { tokens, scopes: scopes(granted), claims: Claims::default() }
+    }
+
+    fn shown(token: &Token) -> Presented {
+        Presented { token: Some(token.clone()), peer: Peer::Unproven }
     }
 
     fn token(name: &str) -> Token {
@@ -226,7 +258,8 @@ mod tests {
         effect: Effect,
         token: Option<&Token>,
     ) -> Result<Caller, Reason> {
-        let call = Call { presented: token.cloned(), ..of_effect(effect) };
+        let presented = token.map(shown).unwrap_or_default();
+        let call = Call { presented, ..of_effect(effect) };
         access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
     }
 
@@ -234,14 +267,14 @@ mod tests {
     fn each_effect_needs_its_scope_and_no_other_will_do() {
         for granted in Scope::ALL {
             let ci = token("ci");
-            let access = access(&options(&[("ci", &ci, &[granted])], Anonymous::UntilCallers));
+            let access = access(&options(&[("ci", &ci, &[granted])], NOTHING));
             for (effect, needed) in OF {
                 let expected = match needed {
                     Some(needed) if needed != granted => Err(Reason::ScopeMissing),
                     _ => Ok(Caller::named("ci")),
                 };
                 assert_eq!(outcome(&access, effect, Some(&ci)), expected, "{granted:?} {effect}");
-                if let Err(fault) = access.admit(Call { presented: Some(ci.clone()), ..of_effect(effect) }) {
+                if let Err(fault) = access.admit(Call { presented: shown(&ci), ..of_effect(effect) }) {
                     assert!(fault.detail.ends_with(needed.expect("one").as_str()), "{}", fault.detail);
                 }
             }
@@ -252,9 +285,9 @@ mod tests {
     fn whoever_only_reads_decides_nothing_in_gizads_own_record() {
         for granted in Scope::ALL {
             let ci = token("ci");
-            let access = access(&options(&[("ci", &ci, &[granted])], Anonymous::UntilCallers));
+            let access = access(&options(&[("ci", &ci, &[granted])], NOTHING));
             let resolve = play::call("OperationService.ResolveOperation");
-            let admitted = access.admit(Call { presented: Some(ci), ..resolve });
+            let admitted = access.admit(Call { presented: shown(&ci), ..resolve });
             let enough = matches!(granted, Scope::Admin | Scope::Write | Scope::Spend);
             assert_eq!(admitted.is_ok(), enough, "{granted:?}");
         }
@@ -267,8 +300,8 @@ mod tests {
         let one: &[(&str, &Token, &[Scope])] = &[("ci", &ci, &[Scope::Read])];
         let read = Anonymous::Only(scopes(&[Scope::Read]));
         for (callers, anonymous, reads, spends) in [
-            (none, Anonymous::UntilCallers, true, true),
-            (one, Anonymous::UntilCallers, false, false),
+            (none, NOTHING, false, false),
+            (one, NOTHING, false, false),
             (one, Anonymous::Everything, true, true),
             (none, read, true, false),
             (one, read, true, false),
@@ -285,7 +318,7 @@ mod tests {
     fn a_token_that_is_not_known_is_refused_whatever_is_asked() {
         let (ci, other) = (token("ci"), token("ci"));
         let with_one = access(&options(&[("ci", &ci, &Scope::ALL)], Anonymous::Everything));
-        let with_none = access(&options(&[], Anonymous::UntilCallers));
+        let with_none = access(&options(&[], NOTHING));
         for (effect, _) in OF {
             for unknown in [&other, &token("nobody"), &Token::presented("x"), &Token::presented("")] {
                 assert_eq!(outcome(&with_one, effect, Some(unknown)), Err(Reason::Unauthenticated));
@@ -301,35 +334,71 @@ mod tests {
     }
 
     #[test]
-    fn callers_come_and_go_and_the_last_one_leaves_the_door_shut() {
+    fn callers_come_and_go() {
         let (ci, next) = (token("ci"), token("ci"));
-        let access = access(&options(&[], Anonymous::UntilCallers));
-        assert_eq!(outcome(&access, Effect::Spend, None), Ok(Caller::Anonymous));
-        access.register.change(&options(&[("ci", &ci, &Scope::ALL)], Anonymous::UntilCallers));
+        let access = access(&options(&[], NOTHING));
+        assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Err(Reason::Unauthenticated));
+        access.register.change(&options(&[("ci", &ci, &Scope::ALL)], NOTHING));
         assert_eq!(outcome(&access, Effect::Spend, None), Err(Reason::Unauthenticated));
         assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Ok(Caller::named("ci")));
 
-        let both = Grant { tokens: vec![ci.sha256(), next.sha256()], scopes: Scopes::all() };
-        let callers = BTreeMap::from([("ci".to_owned(), both)]);
-        access.register.change(&Options { callers, anonymous: Anonymous::UntilCallers });
+        let callers = BTreeMap::from([("ci".to_owned(), grant(&[&ci, &next], &Scope::ALL))]);
+        access.register.change(&Options { callers, anonymous: NOTHING });
         for fits in [&ci, &next] {
             assert_eq!(outcome(&access, Effect::Spend, Some(fits)), Ok(Caller::named("ci")));
         }
 
-        access.register.change(&options(&[], Anonymous::UntilCallers));
+        access.register.change(&options(&[], NOTHING));
         assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Err(Reason::Unauthenticated));
         assert_eq!(outcome(&access, Effect::Read, None), Err(Reason::Unauthenticated));
+    }
+
+    #[test]
+    fn a_connection_that_proves_who_it_is_of_is_taken_for_nobody_else() {
+        let (ci, foreign) = (token("ci"), token("ci"));
+        let mut options = options(&[("ci", &ci, &[Scope::Read])], Anonymous::Only(scopes(&[Scope::Read])));
+        options.callers.insert(
+            "cron".to_owned(),
+            Grant { claims: Claims { uids: vec![7], ..Claims::default() }, ..grant(&[], &[Scope::Spend]) },
+        );
+        let came = |options: &Options, uid, is_own, token: Option<&Token>, effect| {
+            let peer = Peer::Process(Process { uid, gid: 0, is_own });
+            let call = Call { presented: Presented { token: token.cloned(), peer }, ..of_effect(effect) };
+            access(options).admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
+        };
+        let (named, owner) = (|name| Ok(Caller::named(name)), Ok(Caller::Owner));
+        let unknown = Err(Reason::Unauthenticated);
+        for (uid, is_own, token, effect, expected) in [
+            (7, false, None, Effect::Spend, named("cron")),
+            (7, false, None, Effect::Read, Err(Reason::ScopeMissing)),
+            (7, true, None, Effect::Read, Err(Reason::ScopeMissing)),
+            (9, true, None, Effect::Spend, owner),
+            (9, false, None, Effect::Read, unknown.clone()),
+            (9, false, None, Effect::Public, unknown.clone()),
+            (0, false, None, Effect::Public, unknown.clone()),
+            (7, false, Some(&ci), Effect::Read, named("ci")),
+            (7, false, Some(&ci), Effect::Spend, Err(Reason::ScopeMissing)),
+            (9, true, Some(&foreign), Effect::Read, unknown.clone()),
+            (7, false, Some(&foreign), Effect::Public, unknown.clone()),
+            (7, false, Some(&token("cron")), Effect::Public, unknown.clone()),
+        ] {
+            assert_eq!(came(&options, uid, is_own, token, effect), expected, "{uid} {effect}");
+        }
+        options.anonymous = Anonymous::Everything;
+        assert_eq!(came(&options, 9, false, None, Effect::Spend), Ok(Caller::Anonymous));
+        assert_eq!(came(&options, 7, false, None, Effect::Spend), named("cron"));
     }
 
     #[tokio::test]
     async fn what_is_refused_goes_nowhere_and_what_goes_on_carries_no_token() {
         let ci = token("ci");
-        let mut access = access(&options(&[("ci", &ci, &[Scope::Read])], Anonymous::UntilCallers));
+        let mut access = access(&options(&[("ci", &ci, &[Scope::Read])], NOTHING));
         let provider = access.inner.clone();
         assert!(access.call(of_effect(Effect::Read)).await.is_err());
         assert_eq!(provider.seen(), 0);
-        let admitted = access.admit(Call { presented: Some(ci), ..of_effect(Effect::Read) }).expect("known");
-        assert!(admitted.presented.is_none() && admitted.scopes == scopes(&[Scope::Read]));
+        let admitted =
+            access.admit(Call { presented: shown(&ci), ..of_effect(Effect::Read) }).expect("known");
+        assert!(admitted.presented.token.is_none() && admitted.scopes == scopes(&[Scope::Read]));
         assert!(access.call(admitted).await.is_err(), "and nothing is left to come in with again");
     }
 }

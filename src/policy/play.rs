@@ -10,7 +10,7 @@ use tower::Service;
 
 use super::{Answer, Answering};
 use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Face, Reply, RequestId, Scopes, Wishes};
+use crate::call::{Call, Caller, Deadline, Face, Presented, Reply, RequestId, Scopes, Wishes};
 use crate::contract::{Contract, Effect, Operation};
 use crate::fault::Fault;
 
@@ -32,7 +32,7 @@ fn of(operation: &'static Operation) -> Call {
         request: DynamicMessage::new(operation.input.descriptor.clone()),
         id: RequestId::from_bytes([7; 16]),
         face: Face::Rest,
-        presented: None,
+        presented: Presented::default(),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
         key: None,

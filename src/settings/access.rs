@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use super::check::Check;
 use crate::call::{Scope, Scopes, Token};
-use crate::policy::access::{Anonymous, Grant, Options};
+use crate::policy::access::{Anonymous, Claims, Grant, Options};
 
 /// The section of callers.
 const CALLERS: &str = "callers";
 /// What may be set for one.
-const KEYS: &str = "token_sha256 or scopes";
+const KEYS: &str = "token_sha256, uid, gid, spiffe, subject or scopes";
+/// What of it a caller is known by; one of them is enough.
+const KNOWN_BY: [&str; 5] = ["token_sha256", "uid", "gid", "spiffe", "subject"];
 /// How many tokens a caller may have at once.
 const TOKENS: usize = 2;
 
@@ -33,11 +36,16 @@ impl Check<'_> {
     fn anonymous(&mut self, in_sandbox: bool) -> Anonymous {
         let path = "access.anonymous";
         if self.written(path) == Some("auto") {
-            return if in_sandbox { Anonymous::Everything } else { Anonymous::UntilCallers };
+            return if in_sandbox { Anonymous::Everything } else { Anonymous::Only(Scopes::NONE) };
         }
         let scopes = self.scopes(path);
         if scopes.has(Scope::Spend) || scopes.has(Scope::Admin) {
             self.wrong(path, "none of spend and admin, which need a token");
+        }
+        let api = self.written("listen.api").and_then(|api| api.parse().ok());
+        let is_afar = api.is_some_and(|api: SocketAddr| !api.ip().is_loopback());
+        if is_afar && !in_sandbox && scopes != Scopes::NONE {
+            self.wrong(path, "[] or \"auto\", because listen.api is reached from other machines");
         }
         Anonymous::Only(scopes)
     }
@@ -48,27 +56,34 @@ impl Check<'_> {
         for (key, entry) in given.under(CALLERS) {
             let (name, what) = key.rsplit_once('.').unwrap_or(("", key));
             if !Token::is_name(name) {
-                let expected =
-                    "a caller's name of up to 32 letters, digits, - and _, and neither anonymous nor gizad";
+                let expected = "a caller's name of up to 32 letters, digits, - and _, and none of anonymous, gizad and owner";
                 self.wrong(&entry.path, expected);
                 continue;
             }
-            let caller = callers
-                .entry(name.to_owned())
-                .or_insert_with(|| Grant { tokens: Vec::new(), scopes: Scopes::NONE });
+            let caller = callers.entry(name.to_owned()).or_insert_with(|| Grant {
+                tokens: Vec::new(),
+                scopes: Scopes::NONE,
+                claims: Claims::default(),
+            });
             match what {
                 "token_sha256" => caller.tokens = self.sums(&entry.path),
                 "scopes" => caller.scopes = self.scopes(&entry.path),
+                _ if self.claim(what, entry, &mut caller.claims) => {}
                 _ => self.wrong(&entry.path, KEYS),
             }
         }
-        for (name, caller) in &callers {
+        for name in callers.keys() {
             let path = format!("{CALLERS}.{name}.token_sha256");
             // One that is there and wrong was said already.
-            if caller.tokens.is_empty() && given.entry(&path).is_none() {
-                self.wrong(&path, "the SHA-256 of its token, as `gizad token new` prints it");
+            let has = |what: &&str| given.entry(&format!("{CALLERS}.{name}.{what}")).is_some();
+            if !KNOWN_BY.iter().any(has) {
+                self.wrong(
+                    &path,
+                    "the SHA-256 of its token, as `gizad token new` prints it; or uid, gid, spiffe or subject",
+                );
             }
         }
+        self.claimed_twice(&callers);
         callers
     }
 

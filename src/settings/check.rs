@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use toml::Value;
 
 use super::layers::{Given, Mistake};
-use super::{Listen, Settings, State};
+use super::{Settings, State};
 use crate::contract::{Contract, Effect};
 use crate::sandbox::Personality;
 use crate::upstream::{Target, Words};
@@ -21,16 +20,7 @@ pub(super) fn settings(
     mistakes: Vec<Mistake>,
 ) -> Result<Settings, Vec<Mistake>> {
     let mut check = Check { given, mistakes };
-    let listen = Listen { api: check.address("listen.api"), admin: check.address("listen.admin") };
-    if !in_sandbox && !listen.api.ip().is_loopback() {
-        check.wrong(
-            "listen.api",
-            "a loopback address, because tokens and answers would go over the network in the clear",
-        );
-    }
-    if listen.api == listen.admin && listen.api.port() != 0 {
-        check.wrong("listen.admin", "another address than that of listen.api");
-    }
+    let listen = check.listen(in_sandbox);
     let upstream = check.upstream(in_sandbox);
     let credentials = if in_sandbox { check.sandbox_pair() } else { check.pair() };
     let edge = edge::Options {
@@ -105,7 +95,7 @@ impl Check<'_> {
         })
     }
 
-    fn address(&mut self, path: &str) -> SocketAddr {
+    pub(super) fn address(&mut self, path: &str) -> SocketAddr {
         let read = self.written(path).and_then(|text| text.parse().ok());
         read.unwrap_or_else(|| {
             self.wrong(path, "an address and a port, such as 127.0.0.1:7070 or [::1]:7070");
@@ -183,21 +173,7 @@ impl Check<'_> {
 
     fn certificates(&mut self) -> Vec<CertificateDer<'static>> {
         let path = self.text("upstream.ca_file");
-        if path.is_empty() {
-            return Vec::new();
-        }
-        let read = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        match read {
-            Ok(certificates) if !certificates.is_empty() => certificates,
-            Ok(_) => {
-                self.wrong("upstream.ca_file", "a file with at least one certificate in PEM");
-                Vec::new()
-            }
-            Err(error) => {
-                self.wrong("upstream.ca_file", &format!("a readable file with certificates in PEM: {error}"));
-                Vec::new()
-            }
-        }
+        if path.is_empty() { Vec::new() } else { self.chain("upstream.ca_file", &path) }
     }
 
     fn words(&mut self) -> Words {

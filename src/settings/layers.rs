@@ -9,6 +9,7 @@ use super::access::sum;
 use super::{DEFAULTS, Flags};
 use crate::call::Token;
 use crate::contract::nearest;
+use crate::edge::tls::{SPIFFE, subject};
 
 /// Sections whose keys are the operator's own.
 const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "callers", "upstream.words"];
@@ -71,14 +72,20 @@ impl Entry {
         }
     }
 
-    /// Something at a caller that is neither a digest nor its scopes: perhaps what the digest should be of.
+    /// Something at a caller that is neither a digest nor its scopes nor whom a certificate names: perhaps what the digest
+    /// should be of.
     fn is_doubtful_at_a_caller(&self) -> bool {
         let texts = match &self.value {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
             other => vec![other.as_str()],
         };
-        let digests = texts.into_iter().flatten().all(|text| sum(text).is_some());
-        self.path.starts_with("callers.") && !self.path.ends_with(".scopes") && !digests
+        let named = |text: &str| match self.path.rsplit_once('.').map(|(_, what)| what) {
+            Some("spiffe") => text.starts_with(SPIFFE),
+            Some("subject") => subject(text).is_some(),
+            _ => sum(text).is_some(),
+        };
+        let plain = texts.into_iter().flatten().all(named);
+        self.path.starts_with("callers.") && !self.path.ends_with(".scopes") && !plain
     }
 }
 

@@ -122,6 +122,7 @@ impl Daemon {
             command.arg("--sandbox");
         } else {
             command.envs([("GIZAD_CREDENTIALS_IDENTIFIER", "i"), ("GIZAD_CREDENTIALS_SECRET", "s")]);
+            command.env("GIZAD_ACCESS_ANONYMOUS", "read");
         }
         Self { child: command.spawn().expect("it starts"), api, provider }
     }

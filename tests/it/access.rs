@@ -101,7 +101,19 @@ fn id(answer: &Answer) -> String {
 fn assert_refused(answer: &Answer, status: u16, reason: &str, words: &str) {
     assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{}", answer.text);
     assert!(answer.text.contains(words), "{words:?} in {}", answer.text);
-    assert_eq!(answer.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+    let challenge = answer.header("www-authenticate");
+    assert_eq!(
+        challenge.starts_with("Bearer realm=\"gizad\""),
+        matches!(reason, "UNAUTHENTICATED" | "SCOPE_MISSING")
+    );
+    // RFC 6750: an error is named only to those who sent something.
+    let error = challenge.split("error=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let expected = match reason {
+        "SCOPE_MISSING" => Some("insufficient_scope"),
+        "UNAUTHENTICATED" if !answer.text.contains("nothing says who asks") => Some("invalid_token"),
+        _ => None,
+    };
+    assert_eq!(error, expected, "{challenge}");
     assert_eq!(answer.json()["sent"], "never");
 }
 
@@ -337,13 +349,17 @@ async fn a_token_is_taken_back_and_replaced_while_gizad_runs() {
 }
 
 #[tokio::test]
-async fn without_callers_this_machine_may_do_everything_and_is_warned() {
+async fn without_callers_nobody_gets_more_than_the_catalog_and_the_sandbox_is_open() {
     let (unknown, lines) = token("ann", "read");
     let house = House::new("", &[]);
-    house.gateway.logged("no caller has a token").await;
-    assert_eq!(house.buy("", "k", "open").await.status, 201);
+    house.gateway.logged("there is no caller").await;
+    assert_eq!(house.get("", "/catalog/vps-plans").await.status, 200);
+    assert_refused(&house.buy("", "k", "open").await, 401, "UNAUTHENTICATED", "the scope spend");
+    assert_refused(&house.get("", "/wallet").await, 401, "UNAUTHENTICATED", "listen.socket");
+    assert_refused(&house.get("", "/operations").await, 401, "UNAUTHENTICATED", "the scope read");
+    assert_eq!(house.provider.executions().await, 0);
     assert_refused(&house.get(&unknown, "/wallet").await, 401, "UNAUTHENTICATED", "not known");
-    assert!(!house.provider.log().contains("no caller has a token"), "nothing of the sandbox is real");
+    assert!(!house.provider.log().contains("there is no caller"), "nothing of the sandbox is real");
 
     // The sandbox is open to those without a token also where others have one.
     let settings = File::new("callers-of-sandbox", &lines);
@@ -386,7 +402,7 @@ fn the_settings_of_callers_are_read_strictly_and_no_token_is_shown() {
         "callers.unknown: expected a caller's name",
         "callers.anonymous.scopes: expected a caller's name",
         "callers.a.token_sha256: expected 64 hexadecimal digits",
-        "callers.b.token: expected token_sha256 or scopes",
+        "callers.b.token: expected token_sha256, uid, gid, spiffe, subject or scopes",
         "callers.b.scopes: expected a list of some of read, sensitive, write, spend, admin ([\"everything\"], from",
         "callers.b.token_sha256: expected the SHA-256 of its token",
         "callers.c.scopes: expected a list of some of",

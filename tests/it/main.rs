@@ -20,6 +20,7 @@ mod edge;
 mod grpc;
 mod kills;
 mod ledger;
+mod listen;
 mod market;
 mod money;
 mod operations;

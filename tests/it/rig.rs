@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use gizad::call::{Scope, Token};
 use gizad::contract::{Contract, Operation};
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub control: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
     pub http: reqwest::Client,
+    /// Who calls, where nobody comes in without a name.
+    callers: Option<File>,
     /// Where it writes down what it buys, if nobody else said where.
     _ledger: Option<Folder>,
 }
@@ -179,9 +182,12 @@ impl Gateway {
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
         let ledger = (!elsewhere).then(|| Folder::new("bought"));
+        let open = arguments.iter().any(|argument| matches!(*argument, "--sandbox" | "--config"));
+        let callers = (!open).then(|| File::new(&format!("callers-{}", unique()), &CALLER.1));
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
+            .args(callers.iter().flat_map(|file| ["--config", file.path()]))
             .env("GIZAD_LOG_FORMAT", "json")
             .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(environment.iter().copied())
@@ -215,7 +221,8 @@ impl Gateway {
             admin: at("admin").expect("an address"),
             control: at("sandbox_control"),
             log,
-            http: client(),
+            http: client(callers.is_some()),
+            callers,
             _ledger: ledger,
         }
     }
@@ -303,6 +310,10 @@ impl Gateway {
         let message = message(operation, request);
         let path = operation.grpc_path.parse().expect("a path");
         let mut request = tonic::Request::new(message);
+        if self.callers.is_some() {
+            let bearer = CALLER.0.parse().expect("a value");
+            request.metadata_mut().insert("authorization", bearer);
+        }
         for (name, value) in metadata {
             request.metadata_mut().insert(*name, tonic::metadata::MetadataValue::from_static(value));
         }
@@ -439,11 +450,24 @@ impl Drop for File {
     }
 }
 
-/// A plain HTTP client.
-fn client() -> reqwest::Client {
+/// Somebody who may do everything, as a header and as settings.
+static CALLER: LazyLock<(String, String)> = LazyLock::new(|| {
+    let (token, text) = Token::new("rig").expect("randomness");
+    (format!("Bearer {text}"), gizad::settings::caller("rig", &token, &Scope::ALL))
+});
+
+/// A plain HTTP client, with a token or without one.
+fn client(named: bool) -> reqwest::Client {
     // The library wants a process-wide choice before it builds anything; a second try changes nothing.
     let _chosen = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
+    let authorization = reqwest::header::HeaderName::from_static("authorization");
+    let headers = named.then(|| (authorization, CALLER.0.parse().expect("a value")));
+    reqwest::Client::builder()
+        .default_headers(headers.into_iter().collect())
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .expect("a client")
 }
 
 /// The contract that every test reads.

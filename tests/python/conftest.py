@@ -30,17 +30,31 @@ def stubs(tmp_path_factory):
     return out
 
 
-@contextlib.contextmanager
-def running(**settings):
+def running(arguments=(), **settings):
     """A gateway in its sandbox with these settings, from the line that says it is ready to its end."""
+    return process(["--sandbox", *arguments], settings)
+
+
+def real(arguments=(), **settings):
+    """One that has real credentials, as far as it knows, for a provider that is not there."""
+    own = {"upstream_url": "http://127.0.0.1:9/api", "credentials_identifier": "i", "credentials_secret": "s"}
+    return process(arguments, {**own, "ledger_dir": "", "state_dir": ""} | settings)
+
+
+@contextlib.contextmanager
+def process(arguments, settings):
     environment = {**os.environ, "GIZAD_LOG_FORMAT": "json"}
     environment |= {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [BINARY, "serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        [BINARY, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments],
         env=environment, stderr=subprocess.PIPE, text=True,
     )
-    ready = json.loads(process.stderr.readline())
-    assert ready["message"] == "ready", ready
+    for line in process.stderr:
+        ready = json.loads(line)
+        if ready["message"] == "ready":
+            break
+    else:
+        raise AssertionError("it ended before it was ready")
     # Its log goes on, and must not fill the pipe.
     threading.Thread(target=process.stderr.read, daemon=True).start()
     try:
@@ -48,6 +62,14 @@ def running(**settings):
     finally:
         process.terminate()
         assert process.wait(timeout=40) == 0
+
+
+@pytest.fixture
+def shell():
+    """Runs a script in a folder."""
+    def run(script, folder):
+        subprocess.run(["bash", "-euc", script], cwd=folder, check=True, capture_output=True)
+    return run
 
 
 @pytest.fixture(scope="session")

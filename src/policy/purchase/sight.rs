@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Below;
 use crate::ambient;
-use crate::call::{Call, Caller, Content, Deadline, Face, RequestId, Scopes, Wishes};
+use crate::call::{Call, Caller, Content, Deadline, Face, Presented, RequestId, Scopes, Wishes};
 use crate::contract::{Change, Contract, Listing, Operation, Price, canonical};
 use crate::fault::{Fault, Reason};
 use crate::purchase::{self, Item, Marks, Sight};
@@ -123,7 +123,7 @@ impl Eyes {
             request,
             id: RequestId::from_bytes(ambient::unique()),
             face: Face::Rest,
-            presented: None,
+            presented: Presented::default(),
             caller: Caller::Gizad,
             scopes: Scopes::NONE,
             key: None,

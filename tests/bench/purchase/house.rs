@@ -1,11 +1,13 @@
 //! The processes that are measured, the connections to them, and what is made of the times.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use gizad::call::{Scope, Token};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
@@ -27,6 +29,14 @@ const OUT_OF_THE_WAY: [(&str, &str); 11] = [
     ("GIZAD_CACHE_TTL", "0s"),
     ("GIZAD_STATE_DIR", ""),
 ];
+
+/// Who calls, as a header, and the file that says what it may do.
+static CALLER: LazyLock<(String, PathBuf)> = LazyLock::new(|| {
+    let (token, text) = Token::new("bench").expect("randomness");
+    let path = std::env::temp_dir().join(format!("gizad-bench-{}.toml", std::process::id()));
+    std::fs::write(&path, gizad::settings::caller("bench", &token, &Scope::ALL)).expect("written");
+    (format!("Bearer {text}"), path)
+});
 
 /// A process that ends with its owner.
 struct Process(Child);
@@ -85,6 +95,7 @@ impl Gateway {
         let api = port();
         let mut command = settled(provider, place);
         command.args(["serve", "--listen", &api.to_string(), "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--config").arg(&CALLER.1);
         Self { process: Process::start(command.envs(more.iter().copied())), api }
     }
 
@@ -145,6 +156,7 @@ pub(crate) async fn connect(address: SocketAddr) -> Connection {
 impl Connection {
     pub(crate) async fn ask(&mut self, method: &str, path: &str, key: Option<&str>, body: &str) -> Bytes {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        request = request.header("authorization", &CALLER.0);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
