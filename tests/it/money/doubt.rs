@@ -120,6 +120,6 @@ async fn what_cannot_be_told_apart_goes_to_a_person() {
         gateway.post(&path, json!({"outcome": "FOUND", "note": "the first of the two is ours"})).await;
     assert_eq!((decided.status, &decided.json()["state"]), (200, &json!("FOUND")), "{}", decided.text);
     let end = stands(&gateway, doubt.header("location")).await;
-    assert_eq!((&end["decided_by"], &end["posted_vnd"]), (&json!("anonymous"), &json!(PRICE)));
+    assert_eq!((&end["decided_by"], &end["posted_vnd"]), (&json!("rig"), &json!(PRICE)));
     assert_eq!(states(&end), ["SENDING", "IN_DOUBT", "NEEDS_OPERATOR", "FOUND"]);
 }
