@@ -46,19 +46,19 @@ pub(super) async fn run(
                 let added = settings.written.iter().filter(|setting| !written.contains(setting));
                 let gone = written.iter().filter(|setting| !settings.written.contains(setting));
                 let changed: BTreeSet<&str> = added.chain(gone).map(|(path, _)| path.as_str()).collect();
-                let is_kept = |path: &str| {
-                    let is_live = LIVE.iter().any(|section| path.starts_with(section));
-                    !is_live && !(certified.is_some() && path.starts_with("listen.tls."))
+                let is_live = |path: &str| {
+                    let certificates = certified.is_some() && path.starts_with("listen.tls.");
+                    certificates || LIVE.iter().any(|section| path.starts_with(section))
                 };
                 let (live, rest): (Vec<&str>, Vec<&str>) =
-                    changed.into_iter().partition(|path| !is_kept(path));
+                    changed.into_iter().partition(|path| is_live(path));
                 tracing::info!(changed = live.join(", "), "settings taken over");
                 if !rest.is_empty() {
                     tracing::warn!(settings = rest.join(", "), "changed, but only taken over by a restart");
                 }
                 // What still needs a restart is said again the next time.
-                written.retain(|(path, _)| is_kept(path));
-                written.extend(settings.written.into_iter().filter(|(path, _)| !is_kept(path)));
+                written.retain(|(path, _)| !is_live(path));
+                written.extend(settings.written.into_iter().filter(|(path, _)| !!is_live(path)));
             }
             Err(mistakes) => {
                 for mistake in &mistakes {

@@ -22,7 +22,9 @@ def test_the_owner_comes_over_the_socket(tmp_path):
     path = tmp_path / "gizad.sock"
     with running(listen_socket=str(path)) as gateway:
         assert gateway["socket"] == str(path)
-        with grpc.insecure_channel(f"unix:{path}") as channel:
+        # Without this grpcio puts the path into :authority, percent-encoded, which the HTTP/2 library here takes for malformed.
+        named = [("grpc.default_authority", "localhost")]
+        with grpc.insecure_channel(f"unix:{path}", options=named) as channel:
             call(channel, "wallet", "Wallet", "GetWallet", {})
             bought = call(channel, "keys", "Key", "BuyKey", {"product_id": "proxy-vn-dc"})
             assert bought.caller == "owner"
@@ -44,7 +46,7 @@ def test_a_caller_shows_its_certificate(tmp_path, shell):
             call(channel, *what)
         return failed.value.code()
 
-    with real(["--config", str(settings)]) as gateway:
+    with real(["--config", str(settings)], ledger_dir=str(tmp_path / "ledger")) as gateway:
         target = f"localhost:{gateway['api'].rsplit(':')[-1]}"
 
         def channel(name=None):
