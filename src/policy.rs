@@ -6,6 +6,7 @@ pub mod access;
 mod actions;
 pub mod breaker;
 pub mod cache;
+pub mod credentials;
 pub mod deadline;
 mod detach;
 mod guard;
@@ -118,6 +119,8 @@ where
         .layer_fn(|inner| quota::Quota::new(traffic.counters.clone(), inner))
         // Above the breaker, which counts every attempt, and the pace, which every attempt waits for.
         .layer_fn(|inner| retry::Retry::new(traffic.retry.clone(), inner))
+        // Above the breaker: a provider that refuses gizad's credentials is well, and is left alone all the same.
+        .layer_fn(|inner| credentials::Credentials::new(traffic.credentials.clone(), inner))
         // Above the pace: what is not sent takes no turn.
         .layer_fn(|inner| breaker::Breaker::new(traffic.breaker.clone(), inner))
         .layer_fn(|inner| pace::Pace::new(traffic.pace.clone(), inner))

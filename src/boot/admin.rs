@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::contract::Contract;
 use crate::edge;
-use crate::policy::{Traffic, breaker};
+use crate::policy::Traffic;
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,14 @@ impl Admin {
         }
     }
 
-    /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not.
+    /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not. A restart would
+    /// mend neither.
     fn ready(&self, state: State) -> Response<Body> {
-        let degraded = self.traffic.shown().breaker != breaker::Shown::Closed;
-        match (state, degraded) {
-            (State::Ready, false) => answered(&json!({"status": "ready"}), StatusCode::OK),
-            (State::Ready, true) => answered(&json!({"status": "degraded"}), StatusCode::OK),
+        match (state, self.traffic.shown().degraded()) {
+            (State::Ready, None) => answered(&json!({"status": "ready"}), StatusCode::OK),
+            (State::Ready, Some(reason)) => {
+                answered(&json!({"status": "degraded", "reason": reason}), StatusCode::OK)
+            }
             (State::Draining | State::Gone, _) => {
                 answered(&json!({"status": "draining"}), StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -100,6 +102,7 @@ impl Admin {
                 "waiting": {"writes": writes, "reads": reads, "polls": polls},
             },
             "breaker": shown.breaker.as_str(),
+            "credentials": shown.refused.map_or("accepted", |reason| reason.as_str()),
             "cache": {"answers": shown.answers, "bytes": shown.bytes},
         })
     }

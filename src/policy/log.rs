@@ -13,7 +13,7 @@ use super::{Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Deadline, Face, Memory, Reply, RequestId, Taken};
 use crate::contract::{Effect, Operation};
-use crate::fault::{Fault, ProviderMessage, Reason};
+use crate::fault::{Fault, ProviderMessage, Reason, Sent};
 
 /// Logs what passes.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl Line {
                 provider: None,
             }),
             Err(fault) => self.write(&End {
-                level: level(fault.reason),
+                level: level(fault),
                 outcome: fault.reason.as_str(),
                 sent: fault.sent.as_str(),
                 rule: fault.rule(),
@@ -172,8 +172,10 @@ fn usual(reply: &Reply) -> Level {
 }
 
 /// Loud only where somebody has to do something about it.
-fn level(reason: Reason) -> Level {
-    match reason {
+fn level(fault: &Fault) -> Level {
+    match fault.reason {
+        // Nothing is sent: that was said loudly when it began.
+        Reason::UpstreamAuthFailed | Reason::UpstreamIpNotAllowed if fault.sent == Sent::Never => Level::INFO,
         Reason::Internal => Level::ERROR,
         Reason::OutcomeUnknown
         | Reason::UpstreamAuthFailed

@@ -1,7 +1,7 @@
 //! The control socket: what tests and people use alike to look at the stand-in and to make it misbehave.
 //!
 //! `GET /state`, `GET /ledger`, `GET /requests`, `GET /wire`, `GET /faults`, `POST /faults`, `DELETE /faults`,
-//! `DELETE /requests`, `PUT /personality`, `POST /advance`, `POST /reset`.
+//! `DELETE /requests`, `PUT /personality`, `PUT /credentials`, `POST /advance`, `POST /reset`.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -31,6 +31,7 @@ pub(super) async fn serve(listener: TcpListener, world: World) {
         .route("/wire", get(wire))
         .route("/faults", get(faults).post(order).delete(behave))
         .route("/personality", put(personality))
+        .route("/credentials", put(credentials))
         .route("/advance", post(advance))
         .route("/reset", post(reset))
         .with_state(world);
@@ -114,6 +115,25 @@ async fn personality(State(world): State<World>, request: Request<Body>) -> Resp
             }
             None => wrong(&format!("one of {}", Personality::ALL.map(Personality::as_str).join(", "))),
         },
+        Err(wrong) => wrong,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accepted {
+    identifier: Option<String>,
+    secret: String,
+}
+
+/// From now on another pair is accepted, and the one before is not.
+async fn credentials(State(world): State<World>, request: Request<Body>) -> Response<Body> {
+    match body::<Accepted>(request).await {
+        Ok(Accepted { identifier, secret }) => {
+            let pair = &mut world.lock().pair;
+            *pair = (identifier.unwrap_or_else(|| pair.0.clone()), secret);
+            json(&json!({}))
+        }
         Err(wrong) => wrong,
     }
 }
