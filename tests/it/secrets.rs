@@ -105,7 +105,9 @@ async fn canaries_are_found_nowhere() {
     let settings = File::new("canaries", &lines);
     let (provider, state, ledger) =
         (Sandbox::start(), Folder::new("canary-state"), Folder::new("canary-ledger"));
-    [&state, &ledger].map(|folder| fs::create_dir_all(folder.path()).expect("a folder"));
+    for folder in [&state, &ledger] {
+        fs::create_dir_all(folder.path()).expect("a folder");
+    }
     let environment = [
         ("GIZAD_UPSTREAM_URL", provider.url.as_str()),
         ("GIZAD_CREDENTIALS_IDENTIFIER", identifier),
