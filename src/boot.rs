@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
-use crate::edge::{Accept, Edge};
+use crate::edge::{Accept, Edge, Gate};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::sandbox::Sandbox;
@@ -108,7 +108,8 @@ pub async fn serve(
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream);
+    let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream);
+    let gate = Gate { call: stack.call, recall: stack.recall };
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 

@@ -20,25 +20,37 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
 pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
-    let named = || headers.get(HOST).map(HeaderValue::as_bytes);
-    // HTTP/2 has it in the target.
-    let authority = uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok());
-    if !authority.as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
-        let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
-        return Err(Fault::new(Reason::HostNotAllowed, detail));
+    host(uri, headers, hosts)?;
+    site(uri, headers)
+}
+
+/// Refuses a host that is not known.
+pub(super) fn host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+    if authority(uri, headers).is_some_and(|authority| is_known(authority.host(), hosts)) {
+        return Ok(());
     }
-    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").to_owned();
-    let site = headers.get(SITE).map(text);
-    let elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
-    let own = authority.as_ref().map(Authority::as_str);
+    let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
+    Err(Fault::new(Reason::HostNotAllowed, detail))
+}
+
+/// Refuses what a browser sends on behalf of another site.
+pub(super) fn site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
+    let elsewhere = headers.get(SITE).is_some_and(|site| site != "same-origin" && site != "none");
     let foreign = [ORIGIN, REFERER].iter().filter_map(|name| headers.get(name)).any(|value| {
-        let uri: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
-        uri.as_ref().and_then(Uri::authority).map(Authority::as_str) != own
+        let page: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
+        let own = authority(uri, headers);
+        page.as_ref().and_then(Uri::authority).map(Authority::as_str) != own.as_ref().map(Authority::as_str)
     });
     if elsewhere || foreign {
         return Err(Fault::new(Reason::CrossSite, "a web page of another site may not call this API"));
     }
     Ok(())
+}
+
+/// Who is spoken to. HTTP/2 has it in the target.
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    let named = || headers.get(HOST).map(HeaderValue::as_bytes);
+    uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok())
 }
 
 /// This machine by address or by its one certain name, and what the operator has added.
