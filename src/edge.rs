@@ -42,7 +42,7 @@ use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Limits};
 pub use columns::{Columns, columns};
-pub use origin::check as from_here;
+pub use origin::{check as from_here, probe as from_a_probe};
 
 /// Everything behind the edge, as the edge sees it.
 #[derive(Clone)]

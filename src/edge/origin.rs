@@ -24,6 +24,18 @@ pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fau
     site(uri, headers)
 }
 
+/// Refuses what only a web page would send to a probe. Probes come by whatever address the pod has, and some name no host
+/// at all; a page that rebinds comes by a name.
+///
+/// # Errors
+/// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
+pub fn probe(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+    if authority(uri, headers).is_some_and(|authority| bare(authority.host()).parse::<IpAddr>().is_err()) {
+        host(uri, headers, hosts)?;
+    }
+    site(uri, headers)
+}
+
 /// Refuses a host that is not known.
 pub(super) fn host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
     if authority(uri, headers).is_some_and(|authority| is_known(authority.host(), hosts)) {
@@ -55,22 +67,46 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 
 /// This machine by address or by its one certain name, and what the operator has added.
 fn is_known(host: &str, hosts: &[String]) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = bare(host);
     host.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+}
+
+/// An address of IPv6 without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(headers: &[(&str, &str)]) -> Option<Reason> {
+    type Check = fn(&Uri, &HeaderMap, &[String]) -> Result<(), Fault>;
+
+    fn refused(check: Check, headers: &[(&str, &str)]) -> Option<Reason> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
         }
         check(&Uri::from_static("/wallet"), &map, &["gizad.svc".to_owned()]).err().map(|fault| fault.reason)
+    }
+
+    fn checked(headers: &[(&str, &str)]) -> Option<Reason> {
+        refused(check, headers)
+    }
+
+    #[test]
+    fn probes_come_by_any_address_and_pages_by_none() {
+        assert_eq!(refused(probe, &[]), None, "HTTP/1.0 names no host");
+        for host in ["10.1.2.3:7071", "[2001:db8::1]:7071", "127.0.0.1", "localhost:7071", "gizad.svc"] {
+            assert_eq!(refused(probe, &[("host", host)]), None, "{host}");
+            let page = [("host", host), ("origin", "http://evil.com")];
+            assert_eq!(refused(probe, &page), Some(Reason::CrossSite), "{host}");
+        }
+        for host in ["evil.com:7071", "10.1.2.3.evil.com"] {
+            assert_eq!(refused(probe, &[("host", host)]), Some(Reason::HostNotAllowed), "{host}");
+        }
     }
 
     #[test]
