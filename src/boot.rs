@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::contract::Contract;
-use crate::edge::{Accept, Edge};
+use crate::edge::{Accept, Edge, Gate};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::sandbox::Sandbox;
@@ -113,7 +113,8 @@ pub async fn serve(
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream.clone());
+    let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream.clone());
+    let gate = Gate { call: stack.call, recall: stack.recall };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),

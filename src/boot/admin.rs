@@ -35,6 +35,10 @@ pub(super) struct Admin {
 impl Admin {
     /// `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
     pub(super) fn answer<B>(&self, state: State, request: &Request<B>, peer: IpAddr) -> Response<Body> {
+        // Before anything is said, or a page that rebinds a name would read it.
+        if let Err(fault) = edge::from_a_probe(request.uri(), request.headers(), &self.hosts) {
+            return problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail);
+        }
         let path = request.uri().path();
         let takes = match path {
             "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
@@ -57,7 +61,6 @@ impl Admin {
             return response;
         }
         match path {
-            // Probes come by whatever address the pod has.
             "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
             "/readyz" => self.ready(state),
             // No token is asked for here, so beyond the probes nobody is answered but this machine, whatever the listener is
@@ -156,11 +159,12 @@ mod tests {
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
         let admin = Admin { contract, traffic, hosts: Vec::new() };
-        let asked = |method: &str, path: &str, peer: &str| {
-            let request = Request::builder().method(method).uri(path).header("host", "localhost").body(());
+        let named = |method: &str, path: &str, host: &str, peer: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", host).body(());
             let peer = peer.parse().expect("an address");
             admin.answer(State::Ready, &request.expect("a request"), peer).status().as_u16()
         };
+        let asked = |method: &str, path: &str, peer: &str| named(method, path, "localhost", peer);
         for (method, path, elsewhere) in [
             ("GET", "/livez", 200),
             ("GET", "/readyz", 200),
@@ -169,6 +173,20 @@ mod tests {
         ] {
             assert_eq!(asked(method, path, "10.1.2.3"), elsewhere, "{path}");
             assert_eq!((asked(method, path, "127.0.0.1"), asked(method, path, "::1")), (200, 200), "{path}");
+            assert_eq!(
+                named(method, path, "10.1.2.4:7071", "10.1.2.3"),
+                elsewhere,
+                "{path} by the address of a pod"
+            );
+        }
+        for (method, path) in [
+            ("GET", "/livez"),
+            ("GET", "/status"),
+            ("POST", "/cache/purge"),
+            ("GET", "/nothing"),
+            ("PUT", "/livez"),
+        ] {
+            assert_eq!(named(method, path, "rebound.evil.com:7071", "127.0.0.1"), 403, "{path}");
         }
     }
 }

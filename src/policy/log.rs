@@ -47,6 +47,11 @@ impl<S: Inner> Service<Call> for Log<S> {
     }
 }
 
+/// Whether a line is written of what is answered from memory.
+pub(super) fn writes_hits() -> bool {
+    tracing::enabled!(Level::DEBUG)
+}
+
 /// The line of one call. If its caller hangs up, it is written all the same.
 struct Line {
     operation: &'static Operation,
@@ -103,7 +108,8 @@ impl Line {
     }
 
     fn write(&self, end: &End<'_>) {
-        let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
+        // To the microsecond.
+        let duration_ms = (self.begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(

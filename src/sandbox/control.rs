@@ -2,13 +2,19 @@
 //!
 //! `GET /state`, `GET /ledger`, `GET /requests`, `GET /wire`, `GET /faults`, `POST /faults`, `DELETE /faults`,
 //! `DELETE /requests`, `PUT /personality`, `PUT /credentials`, `POST /advance`, `POST /reset`.
+//!
+//! Absent here: an answer to a web page.
+
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post, put};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -34,9 +40,32 @@ pub(super) async fn serve(listener: TcpListener, world: World) {
         .route("/credentials", put(credentials))
         .route("/advance", post(advance))
         .route("/reset", post(reset))
-        .with_state(world);
+        .with_state(world)
+        .layer(from_fn(programs));
     // Serving ends only with the process.
     let _never = axum::serve(listener, router).await;
+}
+
+/// Lets programs pass, and what a person typed into a browser.
+async fn programs(request: Request<Body>, next: Next) -> Response<Body> {
+    if is_page(request.headers()) {
+        let mut refused = json(&json!({"error": "a web page may not do this"}));
+        *refused.status_mut() = StatusCode::FORBIDDEN;
+        return refused;
+    }
+    next.run(request).await
+}
+
+/// Whether a web page sends this, from another site or by a name that it has given this address. Such a name has a dot;
+/// those of containers have none.
+fn is_page(headers: &HeaderMap) -> bool {
+    let elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let rebound = host.is_some_and(|host| {
+        let bare = host.host().trim_start_matches('[').trim_end_matches(']');
+        bare.contains('.') && bare.parse::<IpAddr>().is_err()
+    });
+    elsewhere || rebound || headers.contains_key(ORIGIN)
 }
 
 fn json(value: &Json) -> Response<Body> {
@@ -174,5 +203,29 @@ async fn reset(State(world): State<World>, request: Request<Body>) -> Response<B
             json(&json!({}))
         }
         Err(wrong) => wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_programs() {
+        let sent = |headers: &[(&'static str, &'static str)]| {
+            let named =
+                |(name, value): &(_, _)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+            let headers: HeaderMap = headers.iter().map(named).collect();
+            is_page(&headers)
+        };
+        for host in ["127.0.0.1:7072", "[::1]:7072", "10.1.2.3", "localhost:7072", "sandbox:7072"] {
+            assert!(!sent(&[("host", host)]), "{host}");
+            assert!(!sent(&[("host", host), ("sec-fetch-site", "none")]), "{host}");
+            assert!(sent(&[("host", host), ("sec-fetch-site", "cross-site")]), "{host}");
+            assert!(sent(&[("host", host), ("origin", "null")]), "{host}");
+        }
+        assert!(sent(&[("host", "rebound.evil.com:7072")]));
     }
 }
