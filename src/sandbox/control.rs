@@ -215,9 +215,10 @@ mod tests {
     #[test]
     fn pages_are_told_from_programs() {
         let sent = |headers: &[(&'static str, &'static str)]| {
-            let named =
-                |(name, value): &(_, _)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-            let headers: HeaderMap = headers.iter().map(named).collect();
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
             is_page(&headers)
         };
         for host in ["127.0.0.1:7072", "[::1]:7072", "10.1.2.3", "localhost:7072", "sandbox:7072"] {
