@@ -253,7 +253,7 @@ async fn what_is_secret_in_the_environment_is_taken_out_of_it() {
     let line = String::from_utf8_lossy(&line.expect("readable")).into_owned();
     assert!(environment.contains("GIZAD_LOG_LEVEL=trace"), "what is no secret stays: {environment}");
     assert!(!environment.contains("canary") && !line.contains("canary"), "{environment} {line}");
-    assert!(line.contains("serve\0--listen\0127.0.0.1:0"), "it begins anew as it was called: {line}");
+    assert!(line.contains("serve\x00--listen\x00127.0.0.1:0"), "it begins anew as it was called: {line}");
     assert!(!environ(provider.id()).contains(SECRET), "nor in that of the stand-in");
     // And is still there when the settings are read again.
     gateway.signal("HUP");
