@@ -1,6 +1,7 @@
 //! Assembles everything and runs it: the only place that binds, spawns and ends.
 
 mod admin;
+mod audit;
 mod keep;
 mod ledger;
 mod reload;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Verdict;
 use crate::contract::Contract;
 use crate::edge::{Accept, Edge};
 use crate::ledger::Ledger;
@@ -94,6 +97,7 @@ pub async fn serve(
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account]).await?;
+    let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
         &settings.policy.purchase,
@@ -108,7 +112,7 @@ pub async fn serve(
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream);
+    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 
@@ -169,13 +173,16 @@ pub async fn serve(
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, &traffic, &desk, settings.written) => {}
+        () = reload::run(hangup, load, &traffic, &desk, audit.as_ref(), settings.written) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
         }
     }
     let _logged = keeper.save().await;
+    if let Some(audit) = &audit {
+        audit.finish().await;
+    }
     Ok(())
 }
 
@@ -185,6 +192,14 @@ pub async fn serve(
 /// What kept it from being read.
 pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
     ledger::read(settings).await
+}
+
+/// Checks files of the audit log of these settings.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
+    audit::verify(settings, files)
 }
 
 /// Runs the stand-in for the provider alone.

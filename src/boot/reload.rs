@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::signal::unix::Signal;
 
+use crate::audit::Log;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Settings};
 
@@ -28,9 +29,14 @@ pub(super) async fn run(
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
     traffic: &Traffic,
     desk: &purchase::Desk,
+    audit: Option<&Log>,
     mut written: Vec<(String, String)>,
 ) {
     while asked.recv().await.is_some() {
+        // Whatever the settings say: its file may have been moved away.
+        if let Some(audit) = audit {
+            audit.reopen();
+        }
         match load() {
             Ok(settings) => {
                 traffic.change(&settings.policy);

@@ -193,6 +193,7 @@ fn call(
         presented: token::presented(headers),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
+        barred: None,
         key: None,
         urgent: false,
         deadline: terms.deadline,

@@ -1,9 +1,12 @@
-//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token, or is refused.
+//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token, and goes on if they are enough.
 //!
 //! A token that is not known is never taken for none, so that nobody who means to be somebody is somebody else: idempotency
 //! keys, budgets and operations belong to names. Absent here: the tokens, of which only digests are known.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod timing;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
@@ -11,7 +14,8 @@ use subtle::{Choice, ConstantTimeEq as _};
 use tower::Service;
 
 use super::{Answering, Inner};
-use crate::call::{Call, Caller, Reply, Scope, Scopes, Token};
+use crate::ambient;
+use crate::call::{Barred, Call, Caller, Reply, Scope, Scopes, Token};
 use crate::contract::Effect;
 use crate::fault::{Fault, Reason};
 
@@ -25,12 +29,16 @@ pub struct Options {
 }
 
 /// What a caller has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// The digests of its tokens: one, or two while one takes the place of the other.
     pub tokens: Vec<[u8; 32]>,
     /// What it may do.
     pub scopes: Scopes,
+    /// The only operations that it may call, if there is such a list. The catalog is for everyone.
+    pub operations: Option<BTreeSet<String>>,
+    /// From when on it may do nothing any more, in milliseconds since 1970.
+    pub expires_ms: Option<i64>,
 }
 
 /// What may be done without a token.
@@ -79,25 +87,38 @@ impl Known {
         Self { callers: callers.collect(), anonymous, guarded }
     }
 
-    /// Whose token it is, and what that caller may do.
-    fn caller(&self, token: Option<&Token>) -> Result<(Caller, Scopes), Fault> {
-        let Some(token) = token else { return Ok((Caller::Anonymous, self.anonymous)) };
+    /// Whose token it is, and what that caller has.
+    fn caller(&self, token: &Token) -> Result<(&Arc<str>, &Grant), Barred> {
         let named = token.caller();
         let found = named.and_then(|name| self.callers.get_key_value(name));
         let sum = token.sha256();
         let sums = found.map_or(NOBODY, |(_, grant)| &grant.tokens);
         let fits = sums.iter().fold(Choice::from(0), |fits, kept| fits | kept.ct_eq(&sum));
         match (found, named) {
-            (Some((name, grant)), _) if fits.into() => Ok((Caller::Named(name.clone()), grant.scopes)),
-            (_, Some(name)) => {
-                let fault = Fault::new(Reason::Unauthenticated, "this token is not known, or not any more");
-                Err(fault.with_private(format!("it names the caller {name}")))
+            // Only who has the token is told that its time is over.
+            (Some((name, grant)), _) if fits.into() => match grant.expires_ms {
+                Some(end) if ambient::unix_millis() >= end => Err(Barred::Expired(name.clone(), end)),
+                _ => Ok((name, grant)),
+            },
+            (_, Some(name)) => Err(Barred::Unknown(name.into())),
+            (_, None) => Err(Barred::NoToken),
+        }
+    }
+
+    /// The call of who really calls. Nobody needs the token any more.
+    fn name(&self, call: Call) -> Call {
+        let Some(token) = &call.presented else {
+            return Call { caller: Caller::Anonymous, scopes: self.anonymous, ..call };
+        };
+        match self.caller(token) {
+            Ok((name, grant)) => {
+                let listed = call.effect == Effect::Public
+                    || grant.operations.as_ref().is_none_or(|list| list.contains(&call.operation.name));
+                let barred = (!listed).then_some(Barred::NotListed);
+                let caller = Caller::Named(name.clone());
+                Call { presented: None, caller, scopes: grant.scopes, barred, ..call }
             }
-            (_, None) => {
-                let detail =
-                    "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged";
-                Err(Fault::new(Reason::Unauthenticated, detail))
-            }
+            Err(barred) => Call { presented: None, scopes: Scopes::NONE, barred: Some(barred), ..call },
         }
     }
 }
@@ -133,32 +154,88 @@ fn needed(call: &Call) -> &'static [Scope] {
     }
 }
 
-/// Lets through who may.
+/// Finds out who calls, and refuses nobody.
 #[derive(Clone)]
-pub(super) struct Access<S> {
+pub(super) struct Identify<S> {
     register: Arc<Register>,
     inner: S,
 }
 
-impl<S> Access<S> {
+impl<S> Identify<S> {
     pub(super) fn new(register: Arc<Register>, inner: S) -> Self {
         Self { register, inner }
     }
+}
 
-    /// The call of who really calls. Nobody needs the token any more.
-    fn admit(&self, call: Call) -> Result<Call, Fault> {
-        let (caller, scopes) = self.register.known().caller(call.presented.as_ref())?;
-        let needed = needed(&call);
-        match needed.first() {
-            Some(lacking) if !needed.iter().any(|scope| scopes.has(*scope)) => Err(match caller {
-                Caller::Anonymous => {
-                    let detail =
-                        format!("a token with the scope {} is needed, and there is none", lacking.as_str());
-                    Fault::new(Reason::Unauthenticated, detail)
-                }
-                Caller::Gizad | Caller::Named(_) => Fault::lacking(*lacking),
-            }),
-            _ => Ok(Call { presented: None, caller, scopes, ..call }),
+impl<S: Inner> Service<Call> for Identify<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let call = self.register.known().name(call);
+        self.inner.call(call)
+    }
+}
+
+/// What is told of every refusal.
+pub(super) type Refused = Arc<dyn Fn(&Call, &Fault) + Send + Sync>;
+
+/// Lets through who may.
+#[derive(Clone)]
+pub(super) struct Access<S> {
+    refused: Refused,
+    inner: S,
+}
+
+impl<S> Access<S> {
+    pub(super) fn new(refused: Refused, inner: S) -> Self {
+        Self { refused, inner }
+    }
+}
+
+/// What stands against a call.
+fn objection(call: &Call) -> Option<Fault> {
+    if let Some(barred) = &call.barred {
+        return Some(refusal(barred, call));
+    }
+    if call.presented.is_some() {
+        return Some(Fault::new(Reason::Internal, "nobody has looked at the token"));
+    }
+    let needed = needed(call);
+    let lacking = *needed.first()?;
+    let enough = needed.iter().any(|scope| call.scopes.has(*scope));
+    (!enough).then(|| match call.caller {
+        Caller::Anonymous => {
+            let detail = format!("a token with the scope {} is needed, and there is none", lacking.as_str());
+            Fault::new(Reason::Unauthenticated, detail)
+        }
+        Caller::Gizad | Caller::Named(_) => Fault::lacking(lacking),
+    })
+}
+
+fn refusal(barred: &Barred, call: &Call) -> Fault {
+    match barred {
+        Barred::NoToken => Fault::new(
+            Reason::Unauthenticated,
+            "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged",
+        ),
+        Barred::Unknown(name) => {
+            Fault::new(Reason::Unauthenticated, "this token is not known, or not any more")
+                .with_private(format!("it names the caller {name}"))
+        }
+        Barred::Expired(name, _) => {
+            let detail = "this token has expired: its caller may do nothing any more";
+            Fault::new(Reason::Unauthenticated, detail).with_private(format!("it is that of {name}"))
+        }
+        Barred::NotListed => {
+            let (caller, operation) = (call.caller.as_str(), &call.operation.name);
+            let detail = format!("{operation} is none of the operations that the caller {caller} may call");
+            Fault::new(Reason::OperationNotGranted, detail)
         }
     }
 }
@@ -173,9 +250,12 @@ impl<S: Inner> Service<Call> for Access<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        match self.admit(call) {
-            Ok(call) => self.inner.call(call),
-            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+        match objection(&call) {
+            None => self.inner.call(call),
+            Some(fault) => {
+                (self.refused)(&call, &fault);
+                Box::pin(std::future::ready(Err(fault)))
+            }
         }
     }
 }
@@ -208,7 +288,8 @@ mod tests {
 
     fn options(callers: &[(&str, &Token, &[Scope])], anonymous: Anonymous) -> Options {
         let callers = callers.iter().map(|(name, token, granted)| {
-            ((*name).to_owned(), Grant { tokens: vec![token.sha256()], scopes: scopes(granted) })
+            let grant = Grant { tokens: vec![token.sha256()], scopes: scopes(granted), ..Grant::default() };
+            ((*name).to_owned(), grant)
         });
         Options { callers: callers.collect(), anonymous }
     }
@@ -217,15 +298,23 @@ mod tests {
         Token::new(name).expect("randomness").0
     }
 
-    fn access(options: &Options) -> Access<play::Provider> {
-        Access::new(Arc::new(Register::new(options)), play::Provider::fine())
+    type Door = Identify<Access<play::Provider>>;
+
+    fn access(options: &Options) -> Door {
+        Identify::new(
+            Arc::new(Register::new(options)),
+            Access::new(Arc::new(|_, _| ()), play::Provider::fine()),
+        )
     }
 
-    fn outcome(
-        access: &Access<play::Provider>,
-        effect: Effect,
-        token: Option<&Token>,
-    ) -> Result<Caller, Reason> {
+    impl Door {
+        fn admit(&self, call: Call) -> Result<Call, Fault> {
+            let call = self.register.known().name(call);
+            objection(&call).map_or(Ok(call), Err)
+        }
+    }
+
+    fn outcome(access: &Door, effect: Effect, token: Option<&Token>) -> Result<Caller, Reason> {
         let call = Call { presented: token.cloned(), ..of_effect(effect) };
         access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
     }
@@ -309,7 +398,8 @@ mod tests {
         assert_eq!(outcome(&access, Effect::Spend, None), Err(Reason::Unauthenticated));
         assert_eq!(outcome(&access, Effect::Spend, Some(&ci)), Ok(Caller::named("ci")));
 
-        let both = Grant { tokens: vec![ci.sha256(), next.sha256()], scopes: Scopes::all() };
+        let tokens = vec![ci.sha256(), next.sha256()];
+        let both = Grant { tokens, scopes: Scopes::all(), ..Grant::default() };
         let callers = BTreeMap::from([("ci".to_owned(), both)]);
         access.register.change(&Options { callers, anonymous: Anonymous::UntilCallers });
         for fits in [&ci, &next] {
@@ -325,11 +415,53 @@ mod tests {
     async fn what_is_refused_goes_nowhere_and_what_goes_on_carries_no_token() {
         let ci = token("ci");
         let mut access = access(&options(&[("ci", &ci, &[Scope::Read])], Anonymous::UntilCallers));
-        let provider = access.inner.clone();
+        let provider = access.inner.inner.clone();
         assert!(access.call(of_effect(Effect::Read)).await.is_err());
         assert_eq!(provider.seen(), 0);
         let admitted = access.admit(Call { presented: Some(ci), ..of_effect(Effect::Read) }).expect("known");
         assert!(admitted.presented.is_none() && admitted.scopes == scopes(&[Scope::Read]));
         assert!(access.call(admitted).await.is_err(), "and nothing is left to come in with again");
+    }
+    #[test]
+    fn whose_time_is_over_is_told_so_and_nobody_else_is() {
+        let (ci, other) = (token("ci"), token("ci"));
+        let with = |expires_ms| {
+            let mut options = options(&[("ci", &ci, &Scope::ALL)], Anonymous::UntilCallers);
+            options.callers.get_mut("ci").expect("there").expires_ms = Some(expires_ms);
+            access(&options)
+        };
+        let (past, future) = (with(ambient::unix_millis()), with(ambient::unix_millis() + 60_000));
+        for (effect, _) in OF {
+            assert_eq!(outcome(&future, effect, Some(&ci)), Ok(Caller::named("ci")));
+            assert_eq!(outcome(&past, effect, Some(&ci)), Err(Reason::Unauthenticated));
+        }
+        let told = |token: &Token| {
+            let call = Call { presented: Some(token.clone()), ..of_effect(Effect::Read) };
+            past.admit(call).expect_err("refused").detail
+        };
+        assert!(told(&ci).contains("expired") && !told(&other).contains("expired"));
+    }
+
+    #[test]
+    fn a_list_of_operations_takes_and_gives_nothing() {
+        let ci = token("ci");
+        let mut options = options(&[("ci", &ci, &[Scope::Read])], Anonymous::UntilCallers);
+        let grant = options.callers.get_mut("ci").expect("there");
+        grant.operations = Some(["WalletService.GetWallet", "VpsService.StopVps"].map(str::to_owned).into());
+        let access = access(&options);
+        let outcome = |operation: &str| {
+            let call = Call { presented: Some(ci.clone()), ..play::call(operation) };
+            access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
+        };
+        assert_eq!(outcome("WalletService.GetWallet"), Ok(Caller::named("ci")));
+        assert_eq!(outcome("VpsService.ListVps"), Err(Reason::OperationNotGranted));
+        assert_eq!(outcome("VpsService.StopVps"), Err(Reason::ScopeMissing), "listed, and not granted");
+        assert_eq!(outcome("CatalogService.ListVpsPlans"), Ok(Caller::named("ci")), "for everyone");
+    }
+
+    #[test]
+    fn a_token_that_nobody_has_looked_at_is_not_taken_for_none() {
+        let call = Call { presented: Some(token("ci")), ..of_effect(Effect::Public) };
+        assert_eq!(objection(&call).map(|fault| fault.reason), Some(Reason::Internal));
     }
 }

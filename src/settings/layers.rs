@@ -15,6 +15,9 @@ const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "calle
 /// Settings that are never shown.
 const SECRET: [&str; 3] = ["credentials.secret", "ledger.url", "sandbox.secret"];
 
+/// What is set for a caller and hides nothing.
+const CALLERS_PLAIN: [&str; 5] = [".scopes", ".operations", ".expires", ".quota.rate", ".quota.burst"];
+
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -71,14 +74,16 @@ impl Entry {
         }
     }
 
-    /// Something at a caller that is neither a digest nor its scopes: perhaps what the digest should be of.
+    /// Something at a caller that is neither a digest nor anything else that belongs there: perhaps what the digest should
+    /// be of.
     fn is_doubtful_at_a_caller(&self) -> bool {
         let texts = match &self.value {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
             other => vec![other.as_str()],
         };
         let digests = texts.into_iter().flatten().all(|text| sum(text).is_some());
-        self.path.starts_with("callers.") && !self.path.ends_with(".scopes") && !digests
+        let plain = CALLERS_PLAIN.iter().any(|what| self.path.ends_with(what));
+        self.path.starts_with("callers.") && !plain && !digests
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod access;
 mod answers;
+mod audit;
 mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
@@ -21,6 +22,7 @@ mod grpc;
 mod kills;
 mod ledger;
 mod market;
+mod matrix;
 mod money;
 mod operations;
 mod provider;

@@ -44,6 +44,8 @@ pub struct Gateway {
     pub http: reqwest::Client,
     /// Where it writes down what it buys, if nobody else said where.
     _ledger: Option<Folder>,
+    /// Where it writes who did what, likewise.
+    audited: Folder,
 }
 
 /// A folder that is gone with the test.
@@ -179,10 +181,12 @@ impl Gateway {
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
         let ledger = (!elsewhere).then(|| Folder::new("bought"));
+        let audited = Folder::new("audited");
         let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
             .env("GIZAD_LOG_FORMAT", "json")
+            .env("GIZAD_AUDIT_FILE", format!("{}/audit.log", audited.path()))
             .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -217,6 +221,7 @@ impl Gateway {
             log,
             http: client(),
             _ledger: ledger,
+            audited,
         }
     }
 
@@ -386,6 +391,11 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("nothing logged about {words:?}: {}", self.log());
+    }
+
+    /// What it has written of who did what, if nobody else said where.
+    pub fn audited(&self) -> String {
+        std::fs::read_to_string(format!("{}/audit.log", self.audited.path())).expect("an audit log")
     }
 
     /// The number of the process.
