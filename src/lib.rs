@@ -24,6 +24,7 @@
 //!                                    purchase ─► ledger
 //!                                    cache  quota  pace   decode
 //!                                    retry  breaker
+//!                                    credentials
 //! ```
 //!
 //! # The rooms
@@ -68,7 +69,9 @@
 //! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
-//!   whatever comes back.
+//!   whatever comes back. It is not in the process's environment, memory that held it is wiped, and nobody reads the rest.
+//! - **A new key** is used once the provider has accepted it and the ledger is sealed with it, and not before. While the
+//!   provider refuses the key, nothing is sent but a harmless question now and then.
 //! - **A token is never taken for none.** Keys, budgets and operations belong to the name that a token stands for; one
 //!   that is not known is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.

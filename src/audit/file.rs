@@ -36,6 +36,9 @@ impl Open {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no file; to write beside the log, say stderr"));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

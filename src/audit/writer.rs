@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -30,13 +30,14 @@ pub enum Place {
 #[derive(Clone, Debug)]
 pub struct Log {
     orders: SyncSender<Order>,
-    key: Arc<Key>,
+    key: Arc<RwLock<Arc<Key>>>,
 }
 
 #[derive(Debug)]
 enum Order {
     Write { entry: Box<Entry>, sync: bool, done: Option<Done> },
     Reopen,
+    Sign(Arc<Key>),
     Finish(oneshot::Sender<()>),
 }
 
@@ -59,13 +60,22 @@ impl Log {
             writer.complain(&error);
         }
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&received))?;
-        Ok(Self { orders, key })
+        Ok(Self { orders, key: Arc::new(RwLock::new(key)) })
     }
 
     /// What fingerprints are made with.
     #[must_use]
-    pub fn key(&self) -> &Key {
-        &self.key
+    pub fn key(&self) -> Arc<Key> {
+        self.key.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on with another key: the API secret is another one.
+    pub fn sign_with(&self, key: Key) {
+        let key = Arc::new(key);
+        *self.key.write().unwrap_or_else(PoisonError::into_inner) = key.clone();
+        if self.orders.try_send(Order::Sign(key)).is_err() {
+            tracing::error!("the audit log is signed with the former secret until it is opened again");
+        }
     }
 
     /// Writes a line before something is done, to the disk if that is wanted.
@@ -137,7 +147,7 @@ impl Writer {
 
     fn carry_out(&mut self, batch: Vec<Order>) {
         let (mut entries, mut waiting, mut finished) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut sync, mut reopen) = (false, false);
+        let (mut sync, mut reopen, mut key) = (false, false, None);
         for order in batch {
             match order {
                 Order::Write { entry, sync: wanted, done } => {
@@ -146,8 +156,12 @@ impl Writer {
                     waiting.extend(done);
                 }
                 Order::Reopen => reopen = true,
+                Order::Sign(with) => key = Some(with),
                 Order::Finish(done) => finished.push(done),
             }
+        }
+        if let Some(key) = key {
+            self.sign_with(key);
         }
         if reopen {
             self.reopen();
@@ -170,7 +184,7 @@ impl Writer {
     fn open(&mut self) -> io::Result<()> {
         self.sink = match &self.place {
             Place::Stderr => {
-                let head = Head::default();
+                let head = self.last.unwrap_or_default();
                 let (line, head) = next(head, &self.key, 0, &Opened::new(head, &self.key, None));
                 io::stderr().lock().write_all(line.as_bytes())?;
                 Sink::Stderr(head)
@@ -218,6 +232,19 @@ impl Writer {
         }
         (self.unwritten, self.told) = (0, false);
         Ok(())
+    }
+
+    /// Closes what was signed so far, and opens it anew, which says so in its first line.
+    fn sign_with(&mut self, key: Arc<Key>) {
+        match &self.sink {
+            Sink::Closed => {}
+            Sink::Stderr(head) => self.last = Some(*head),
+            Sink::File(open) => self.last = Some(open.head),
+        }
+        (self.key, self.sink) = (key, Sink::Closed);
+        if let Err(error) = self.open() {
+            self.complain(&error);
+        }
     }
 
     /// A file that was moved is written to until there is a new one.

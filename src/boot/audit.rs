@@ -37,7 +37,7 @@ pub(super) fn open(settings: &Settings, account: &[&str]) -> Result<Option<Log>,
 /// # Errors
 /// When a file cannot be read.
 pub(super) fn verify(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
-    let former = settings.former_secret.as_deref().map(str::as_bytes).and_then(Key::from_secret);
+    let former = settings.former_secret.as_ref().and_then(|secret| Key::from_secret(secret.as_bytes()));
     let keys: Vec<Key> = settings.credentials.derive(Key::from_secret).into_iter().chain(former).collect();
     audit::verify(files, &keys).map_err(Failure::Build)
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 
 use crate::audit::Log;
 use crate::policy::{Traffic, purchase};
-use crate::settings::{Mistake, Settings};
+use crate::settings::{Mistake, Pair, Settings};
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "access.",
     "callers.",
+    "credentials.",
     "deadline.",
     "quota.",
     "pace.",
@@ -30,6 +32,7 @@ pub(super) async fn run(
     traffic: &Traffic,
     desk: &purchase::Desk,
     audit: Option<&Log>,
+    pairs: &watch::Sender<Pair>,
     mut written: Vec<(String, String)>,
 ) {
     while asked.recv().await.is_some() {
@@ -41,6 +44,8 @@ pub(super) async fn run(
             Ok(settings) => {
                 traffic.change(&settings.policy);
                 desk.change(&settings.policy.purchase);
+                // Also when nothing else has changed: what is in its files may have.
+                pairs.send_replace(settings.pair);
                 // Also what is not written any more.
                 let added = settings.written.iter().filter(|setting| !written.contains(setting));
                 let gone = written.iter().filter(|setting| !settings.written.contains(setting));

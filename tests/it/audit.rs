@@ -335,6 +335,15 @@ async fn what_must_leave_a_trace_is_not_done_without_one() {
     assert_eq!((&second["event"], &second["unwritten"]), (&json!("intent"), &json!(6)), "{text}");
 }
 
+/// What a gateway says that cannot start with this file.
+fn check_start(file: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gizad"));
+    command.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let output = command.env("GIZAD_AUDIT_FILE", file).output().expect("it runs");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[test]
 fn the_settings_of_the_audit_are_read_strictly_and_one_file_has_one_writer() {
     let check = |environment: &[(&str, &str)]| {
@@ -356,9 +365,40 @@ fn the_settings_of_the_audit_are_read_strictly_and_one_file_has_one_writer() {
 
     let place = Place::new();
     let _first = shop(&place, &[]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gizad"));
-    command.args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-    let second = command.env("GIZAD_AUDIT_FILE", place.log()).output().expect("it runs");
-    let said = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(!second.status.success() && said.contains("another gizad writes it"), "{said}");
+    let said = check_start(&place.log());
+    assert!(said.contains("another gizad writes it"), "{said}");
+}
+
+#[tokio::test]
+async fn a_new_secret_signs_what_comes_after_it() {
+    let (place, provider) = (Place::new(), super::rig::Sandbox::start());
+    let (log, secret, former) = (place.log(), place.file("secret"), place.file("former"));
+    for file in [&secret, &former] {
+        fs::write(file, "SECRET-canary-42").expect("written");
+    }
+    let gateway = Gateway::start_beside(
+        &provider,
+        &[
+            ("GIZAD_CREDENTIALS_IDENTIFIER", "IDENTIFIER-canary-41"),
+            ("GIZAD_CREDENTIALS_SECRET_FILE", &secret),
+            ("GIZAD_AUDIT_FILE", &log),
+        ],
+    );
+    assert_eq!(gateway.post("/vps/1/stop", json!({})).await.status, 200);
+    gateway.control("PUT", "/credentials", json!({"secret": "NEXT-canary-43"})).await;
+    fs::write(&secret, "NEXT-canary-43").expect("written");
+    gateway.signal("HUP");
+    gateway.logged("the provider has accepted the new secret").await;
+    assert_eq!(gateway.post("/vps/1/stop", json!({})).await.status, 200);
+    let lines = place.lines("audit.log", 6).await;
+    let opened: Vec<&Value> = lines.iter().filter(|line| line["event"] == "opened").collect();
+    assert!(opened.len() == 2 && opened[0]["key"] != opened[1]["key"], "{lines:?}");
+    let files = [log];
+    let next = ("GIZAD_SANDBOX_SECRET", "NEXT-canary-43");
+    let (sound, said) = verify(&files, &[next, ("GIZAD_CREDENTIALS_FORMER_SECRET_FILE", &former)]);
+    assert!(sound && said.starts_with("6 lines checked\n"), "{said}");
+    for (environment, line) in [(&[next][..], 1), (&[("GIZAD_SANDBOX_SECRET", "SECRET-canary-42")], 4)] {
+        let (sound, said) = verify(&files, environment);
+        assert!(!sound && said.contains(&format!("line {line}: from here on it is signed")), "{said}");
+    }
 }

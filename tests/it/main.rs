@@ -17,6 +17,7 @@ mod audit;
 mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
+mod credentials;
 mod edge;
 mod grpc;
 mod kills;

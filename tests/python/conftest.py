@@ -31,20 +31,21 @@ def stubs(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def running(**settings):
-    """A gateway in its sandbox with these settings, from the line that says it is ready to its end."""
+def running(host="127.0.0.1", **settings):
+    """A gateway in its sandbox with these settings, from the line that says it is ready to its end, with its log."""
     environment = {**os.environ, "GIZAD_LOG_FORMAT": "json"}
     environment |= {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [BINARY, "serve", "--sandbox", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
+        [BINARY, "serve", "--sandbox", "--listen", f"{host}:0", "--admin-listen", f"{host}:0"],
         env=environment, stderr=subprocess.PIPE, text=True,
     )
     ready = json.loads(process.stderr.readline())
     assert ready["message"] == "ready", ready
     # Its log goes on, and must not fill the pipe.
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    log = []
+    threading.Thread(target=lambda: log.extend(map(json.loads, process.stderr)), daemon=True).start()
     try:
-        yield ready
+        yield ready | {"log": log}
     finally:
         process.terminate()
         assert process.wait(timeout=40) == 0
