@@ -1,6 +1,7 @@
 //! Assembles everything and runs it: the only place that binds, spawns and ends.
 
 mod admin;
+mod audit;
 mod conceal;
 mod credentials;
 mod keep;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Verdict;
 use crate::call::Scopes;
 use crate::contract::Contract;
 use crate::edge::{Accept, Door, Edge, Gate};
@@ -116,6 +118,7 @@ pub async fn serve(
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account]).await?;
+    let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
         &settings.policy.purchase,
@@ -130,7 +133,7 @@ pub async fn serve(
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
-    let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream.clone());
+    let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let gate = Gate { call: stack.call, recall: stack.recall };
     for file in settings.pair.exposed() {
         tracing::warn!(
@@ -143,6 +146,7 @@ pub async fn serve(
         upstream,
         traffic: traffic.clone(),
         ledger: opened.ledger.clone().ok(),
+        audit: audit.clone(),
     };
     let (pairs, new_pairs) = watch::channel(settings.pair);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
@@ -224,7 +228,7 @@ pub async fn serve(
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, &traffic, &desk, &pairs, tls.as_deref(), settings.written) => {}
+        () = reload::run(hangup, load, &traffic, &desk, audit.as_ref(), &pairs, tls.as_deref(), settings.written) => {}
         () = rotation.run(new_pairs) => {}
         () = life => {
             let cut_off = tasks.len();
@@ -232,6 +236,9 @@ pub async fn serve(
         }
     }
     let _logged = keeper.save().await;
+    if let Some(audit) = &audit {
+        audit.finish().await;
+    }
     Ok(())
 }
 
@@ -241,6 +248,14 @@ pub async fn serve(
 /// What kept it from being read.
 pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
     ledger::read(settings).await
+}
+
+/// Checks files of the audit log of these settings.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
+    audit::verify(settings, files)
 }
 
 /// Runs the stand-in for the provider alone.

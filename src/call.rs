@@ -4,6 +4,7 @@
 //! Absent here: a status code, and any knowledge of a wire. (A face may leave its encoding beside a reply, unread by
 //! anybody else.)
 
+mod barred;
 mod deadline;
 mod presented;
 mod reply;
@@ -16,8 +17,9 @@ use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 
-use crate::contract::{Effect, Operation};
+use crate::contract::{Effect, Operation, canonical};
 
+pub use barred::Barred;
 pub use deadline::{Deadline, Departure};
 pub use presented::{Certificate, Peer, Presented, Process};
 pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Standing, Taken};
@@ -44,6 +46,8 @@ pub struct Call {
     pub caller: Caller,
     /// What the caller may do.
     pub scopes: Scopes,
+    /// Why it goes nowhere all the same.
+    pub barred: Option<Barred>,
     /// The caller's idempotency key: what is asked again under it is carried out once.
     pub key: Option<Key>,
     /// Whether a purchase waits for it.
@@ -52,6 +56,27 @@ pub struct Call {
     pub deadline: Deadline,
     /// How fresh its answer is to be.
     pub wishes: Wishes,
+}
+
+impl Call {
+    /// The name of who calls, if that is known.
+    #[must_use]
+    pub fn known(&self) -> Option<&Caller> {
+        match &self.barred {
+            Some(Barred::NoToken | Barred::Unknown(_) | Barred::Expired(..) | Barred::Stranger(_)) => None,
+            Some(Barred::NotListed) | None => Some(&self.caller),
+        }
+    }
+
+    /// Everything that makes it what it is: the operation and its parameters, without the terms it is made on.
+    #[must_use]
+    pub fn asked(&self) -> Vec<u8> {
+        let mut request = self.request.clone();
+        for field in self.operation.input.fields.iter().filter(|field| field.term.is_some()) {
+            request.clear_field(&field.descriptor);
+        }
+        [self.operation.name.as_bytes(), b"\n", &canonical(&request)].concat()
+    }
 }
 
 /// An idempotency key: 1 to 128 visible ASCII characters.

@@ -245,6 +245,10 @@ reasons! {
     Unauthenticated = "UNAUTHENTICATED",
     /// The caller was not granted the scope that the call needs.
     ScopeMissing = "SCOPE_MISSING",
+    /// The operation is none of those that the caller may call.
+    OperationNotGranted = "OPERATION_NOT_GRANTED",
+    /// What is about to be done cannot be written to the audit log.
+    AuditUnavailable = "AUDIT_UNAVAILABLE",
     /// A purchase is asked for without an idempotency key.
     KeyRequired = "IDEMPOTENCY_KEY_REQUIRED",
     /// The idempotency key belongs to another request.

@@ -19,8 +19,9 @@
 //!             └──────────┘  Reply  └──────────┘  Reply  └──────────┘   whatever it says
 //!               rest grpc  | Fault   detach      | Fault  encode
 //!               problem              log  actions         credentials (added last)
-//!               knows bytes,         access  guard        lanes  know: was it sent?
-//!               decides nothing      purchase ─► ledger   judge  knows: did it work?
+//!               knows bytes,         access  audit        lanes  know: was it sent?
+//!               decides nothing      guard                judge  knows: did it work?
+//!                                    purchase ─► ledger
 //!                                    cache  quota  pace   decode
 //!                                    retry  breaker
 //!                                    credentials
@@ -39,6 +40,7 @@
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
+//! | [`audit`] | who did what, in lines that show when one is missing | what is worth a line; a secret |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
@@ -72,6 +74,7 @@
 //!   provider refuses the key, nothing is sent but a harmless question now and then.
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
+//! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
 //! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached.
 //!
@@ -91,6 +94,7 @@
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;
+pub mod audit;
 pub mod boot;
 pub mod call;
 pub mod contract;

@@ -78,6 +78,16 @@ enum Command {
         #[command(subcommand)]
         question: Asked,
     },
+    /// Checks the audit log: with the same settings as `serve`.
+    Audit {
+        #[command(flatten)]
+        given: Given,
+        /// Checks that of `serve --sandbox`.
+        #[arg(long, global = true)]
+        sandbox: bool,
+        #[command(subcommand)]
+        wanted: Audited,
+    },
     /// Makes tokens for callers.
     Token {
         #[command(subcommand)]
@@ -97,6 +107,17 @@ enum Wanted {
         /// What the caller may do: some of read, sensitive, write, spend and admin.
         #[arg(long, value_delimiter = ',', default_value = "read", value_parser = scope)]
         scopes: Vec<Scope>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audited {
+    /// Checks that no line was changed or taken away, and names the first that was. Ends with 0 if all is sound, and with 1 if
+    /// it is not.
+    Verify {
+        /// The file; several that follow each other, the oldest first.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 
@@ -199,6 +220,12 @@ fn main() -> ExitCode {
                 Err(mistakes) => wrong(&mistakes),
             }
         }
+        Command::Audit { given, sandbox, wanted: Audited::Verify { files } } => {
+            match Settings::load(&flags(given, sandbox, Vec::new()), &settings::variables()) {
+                Ok(settings) => audited(&settings, &files),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
         Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),
         Command::Routes => match Contract::embedded() {
             Ok(contract) => {
@@ -287,6 +314,19 @@ fn ask(settings: &Settings, asked: Asked) -> ExitCode {
             // Whoever reads only the beginning has read what was wanted.
             let _read = std::io::stdout().write_all(answer.text.as_bytes());
             if answer.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(failure) => {
+            eprintln!("gizad: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn audited(settings: &Settings, files: &[PathBuf]) -> ExitCode {
+    match boot::verify_audit(settings, files) {
+        Ok(verdict) => {
+            print!("{}", verdict.text);
+            if verdict.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(failure) => {
             eprintln!("gizad: {failure}");

@@ -4,6 +4,7 @@
 
 pub mod access;
 mod actions;
+pub mod audit;
 pub mod breaker;
 pub mod cache;
 pub mod credentials;
@@ -17,7 +18,7 @@ pub mod pace;
 #[cfg(test)]
 mod play;
 pub mod purchase;
-mod quota;
+pub mod quota;
 pub mod retry;
 mod share;
 mod traffic;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceBuilder};
 
+use crate::audit::Log;
 use crate::call::{Call, Reply, Wishes};
 use crate::contract::{Effect, Operation, canonical};
 use crate::fault::Fault;
@@ -47,10 +49,12 @@ pub struct Options {
     pub actions: BTreeMap<String, Effect>,
     /// Who may do what.
     pub access: access::Options,
+    /// What is not done without a trace.
+    pub audit: audit::Options,
     /// How much time a call has.
     pub deadline: deadline::Options,
     /// How often one caller may have the provider asked.
-    pub quota: Rate,
+    pub quota: quota::Options,
     /// How often the account is used.
     pub pace: pace::Options,
     /// What is sent again.
@@ -103,6 +107,7 @@ pub fn stack<S>(
     traffic: &Traffic,
     desk: &Arc<purchase::Desk>,
     tasks: &TaskTracker,
+    audit: Option<&Log>,
     upstream: S,
 ) -> Stack
 where
@@ -112,17 +117,25 @@ where
     desk.forgets_by(move || {
         let _answers = shelf.purge(None);
     });
+    let refusals = audit::Refusals::new(audit.cloned());
+    let refused: access::Refused = Arc::new(move |call, fault| refusals.note(call, fault));
+    let counters = traffic.counters.clone();
+    desk.charges_by(move |caller| counters.charge(caller));
     let service = ServiceBuilder::new()
         // First, so that nobody waits longer than the call has time, whatever happens to the call itself.
         .layer_fn(|inner| deadline::Answer::new(traffic.clock.clone(), inner))
         // So that everything below, the log included, outlives a caller that hangs up or runs out of time.
         .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
+        // Before the log, which names who calls; it refuses nobody.
+        .layer_fn(|inner| access::Identify::new(traffic.register.clone(), inner))
         // Before anything refuses, so that every call is logged once, with what became of it.
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
         // Above all that has a caller's name on it, and below what says what a call does, which is what a scope is for.
-        .layer_fn(|inner| access::Access::new(traffic.register.clone(), inner))
+        .layer_fn(|inner| access::Access::new(refused.clone(), inner))
+        // Below what refuses those who may not, whose calls are no intents; above everything that does something.
+        .layer_fn(|inner| audit::Audit::new(audit.cloned(), &options.audit, inner))
         // Before it is written down, because what is spared is not begun.
         .layer_fn(|inner| guard::Guard::new(traffic.contract, traffic.spared.clone(), inner))
         // Above all that asks the provider, because it does so itself, before a purchase and after one that is in doubt.

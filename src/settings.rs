@@ -4,6 +4,7 @@
 //! The only reader of files and of the environment. Absent here: anything that runs.
 
 mod access;
+mod audit;
 mod check;
 mod claims;
 mod handed;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub state: State,
     /// Where is kept what must not be lost.
     pub ledger: Ledger,
+    /// Where it is written who did what.
+    pub audit: Audit,
     /// The secret that the ledger was sealed with before, if it is to be sealed anew.
     pub former_secret: Option<Zeroizing<String>>,
     /// How long running calls may take to finish.
@@ -94,6 +97,19 @@ impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ledger")
     }
+}
+
+/// Where to write who did what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// Nowhere.
+    Nowhere,
+    /// To standard error.
+    Stderr,
+    /// In the account's folder below this one; until that can be used, what needs a trace is refused.
+    Usual(PathBuf),
+    /// In this file, and nowhere else.
+    In(PathBuf),
 }
 
 /// What the command line says.

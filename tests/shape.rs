@@ -16,8 +16,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("fault", &["contract", "call"]),
     ("purchase", &[]),
     ("ledger", &["purchase"]),
+    ("audit", &[]),
     ("edge", &["contract", "call", "fault"]),
-    ("policy", &["contract", "call", "fault", "ledger", "purchase"]),
+    ("policy", &["audit", "contract", "call", "fault", "ledger", "purchase"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
@@ -25,7 +26,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
     ("settings", &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"]),
-    ("boot", &["call", "contract", "edge", "ledger", "policy", "sandbox", "settings", "state", "upstream"]),
+    (
+        "boot",
+        &[
+            "audit", "call", "contract", "edge", "ledger", "policy", "sandbox", "settings", "state",
+            "upstream",
+        ],
+    ),
 ];
 
 /// The crates that only some rooms may name.

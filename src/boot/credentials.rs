@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::ambient;
+use crate::audit::{Key, Log};
 use crate::ledger::{Ledger, Wrap};
 use crate::policy::{Traffic, credentials};
 use crate::settings::{Mistake, Pair};
@@ -28,6 +29,7 @@ pub(super) struct Rotation {
     pub(super) upstream: Upstream,
     pub(super) traffic: Traffic,
     pub(super) ledger: Option<Ledger>,
+    pub(super) audit: Option<Log>,
 }
 
 /// A pair that was not taken.
@@ -115,6 +117,9 @@ impl Rotation {
         }
         self.upstream.replace(found.clone());
         self.current = found.clone();
+        if let (Some(audit), Some(key)) = (&self.audit, found.derive(Key::from_secret)) {
+            audit.sign_with(key);
+        }
         self.traffic.renew();
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use crate::audit::Log;
 use crate::edge::tls::Tls;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Pair, Settings};
@@ -31,11 +32,16 @@ pub(super) async fn run(
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
     traffic: &Traffic,
     desk: &purchase::Desk,
+    audit: Option<&Log>,
     pairs: &watch::Sender<Pair>,
     tls: Option<&Tls>,
     mut written: Vec<(String, String)>,
 ) {
     while asked.recv().await.is_some() {
+        // Whatever the settings say: its file may have been moved away.
+        if let Some(audit) = audit {
+            audit.reopen();
+        }
         match load() {
             Ok(settings) => {
                 traffic.change(&settings.policy);

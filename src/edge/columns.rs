@@ -41,6 +41,8 @@ pub fn columns(reason: Reason) -> Columns {
         Reason::CompressionUnsupported => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
         Reason::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
         Reason::ScopeMissing => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::OperationNotGranted => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::AuditUnavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         Reason::KeyRequired => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
         Reason::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
         Reason::TwinInDoubt => (StatusCode::CONFLICT, Code::FailedPrecondition),

@@ -194,6 +194,7 @@ fn call(
         presented: arrival.presented(headers),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
+        barred: None,
         key: None,
         urgent: false,
         deadline: terms.deadline,

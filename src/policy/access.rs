@@ -1,5 +1,5 @@
-//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token or else to its connection, or
-//! is refused.
+//! Who calls, and whether it may: a call gets the name and the scopes that belong to its token or else to its connection, and
+//! goes on if they are enough.
 //!
 //! Neither a token nor an identity that is not known is ever taken for none, so that nobody who means to be somebody is
 //! somebody else: idempotency keys, budgets and operations belong to names. Absent here: the tokens, of which only digests
@@ -7,7 +7,10 @@
 
 mod claims;
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod timing;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
@@ -15,9 +18,10 @@ use subtle::{Choice, ConstantTimeEq as _};
 use tower::Service;
 
 use super::{Answering, Inner};
-use crate::call::{Call, Caller, Peer, Presented, Reply, Scope, Scopes, Token};
+use crate::ambient;
+use crate::call::{Barred, Call, Caller, Peer, Presented, Reply, Scope, Scopes, Token};
 use crate::contract::Effect;
-use crate::fault::{Fault, Lacking};
+use crate::fault::{Fault, Lacking, Reason};
 
 pub use claims::Claims;
 
@@ -31,7 +35,7 @@ pub struct Options {
 }
 
 /// What a caller has.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// The digests of its tokens: one, two while one takes the place of the other, or none.
     pub tokens: Vec<[u8; 32]>,
@@ -39,6 +43,10 @@ pub struct Grant {
     pub scopes: Scopes,
     /// What it is known by without a token.
     pub claims: Claims,
+    /// The only operations that it may call, if there is such a list. The catalog is for everyone.
+    pub operations: Option<BTreeSet<String>>,
+    /// From when on it may do nothing any more, in milliseconds since 1970.
+    pub expires_ms: Option<i64>,
 }
 
 /// What may be done by those of whom nothing is known.
@@ -69,8 +77,8 @@ impl Known {
         Self { callers: callers.collect(), anonymous: options.anonymous }
     }
 
-    /// Who it is, and what that caller may do. Whoever shows a token means to be the one it names.
-    fn caller(&self, presented: &Presented) -> Result<(Caller, Scopes), Fault> {
+    /// Who it is. Whoever shows a token means to be the one it names.
+    fn caller(&self, presented: &Presented) -> Result<Who<'_>, Barred> {
         match &presented.token {
             Some(token) => self.holder(token),
             None => self.connected(&presented.peer),
@@ -78,7 +86,7 @@ impl Known {
     }
 
     /// Whose token it is.
-    fn holder(&self, token: &Token) -> Result<(Caller, Scopes), Fault> {
+    fn holder(&self, token: &Token) -> Result<Who<'_>, Barred> {
         let named = token.caller();
         let found = named.and_then(|name| self.callers.get_key_value(name));
         let sum = token.sha256();
@@ -86,26 +94,35 @@ impl Known {
         let sums = sums.map_or(NOBODY, Vec::as_slice);
         let fits = sums.iter().fold(Choice::from(0), |fits, kept| fits | kept.ct_eq(&sum));
         match (found, named) {
-            (Some((name, grant)), _) if fits.into() => Ok((Caller::Named(name.clone()), grant.scopes)),
-            (_, Some(name)) => {
-                let fault = Fault::unknown(Lacking::Token, "this token is not known, or not any more");
-                Err(fault.with_private(format!("it names the caller {name}")))
+            // Only who has the token is told that its time is over.
+            (Some((name, grant)), _) if fits.into() => Who::granted(name, grant),
+            (_, Some(name)) => Err(Barred::Unknown(name.into())),
+            (_, None) => Err(Barred::NoToken),
+        }
+    }
+
+    /// The call of who really calls. Nobody needs to know how that was found any more.
+    fn name(&self, call: Call) -> Call {
+        let presented = Presented::default();
+        match self.caller(&call.presented) {
+            Ok(Who { caller, scopes, operations }) => {
+                let listed = call.effect == Effect::Public
+                    || operations.is_none_or(|list| list.contains(&call.operation.name));
+                let barred = (!listed).then_some(Barred::NotListed);
+                Call { presented, caller, scopes, barred, ..call }
             }
-            (_, None) => {
-                let detail =
-                    "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged";
-                Err(Fault::unknown(Lacking::Token, detail))
-            }
+            Err(barred) => Call { presented, scopes: Scopes::NONE, barred: Some(barred), ..call },
         }
     }
 
     /// Whose connection it is.
-    fn connected(&self, peer: &Peer) -> Result<(Caller, Scopes), Fault> {
+    fn connected(&self, peer: &Peer) -> Result<Who<'_>, Barred> {
         if let Some((name, grant)) = claims::claimant(&self.callers, peer) {
-            return Ok((Caller::Named(name.clone()), grant.scopes));
+            return Who::granted(name, grant);
         }
+        let of = |caller, scopes| Ok(Who { caller, scopes, operations: None });
         let stranger = match peer {
-            Peer::Process(process) if process.is_own => return Ok((Caller::Owner, Scopes::all())),
+            Peer::Process(process) if process.is_own => return of(Caller::Owner, Scopes::all()),
             Peer::Process(process) => format!("{process} is no caller: callers.NAME.uid says who is"),
             Peer::Certificate(certificate) => {
                 format!("{certificate} is of no caller: callers.NAME.spiffe and .subject say who is")
@@ -113,10 +130,29 @@ impl Known {
             Peer::Unproven => String::new(),
         };
         match self.anonymous {
-            Anonymous::Everything => Ok((Caller::Anonymous, Scopes::all())),
-            Anonymous::Only(scopes) if *peer == Peer::Unproven => Ok((Caller::Anonymous, scopes)),
-            Anonymous::Only(_) => Err(Fault::unknown(Lacking::Name, stranger)),
+            Anonymous::Everything => of(Caller::Anonymous, Scopes::all()),
+            Anonymous::Only(scopes) if *peer == Peer::Unproven => of(Caller::Anonymous, scopes),
+            Anonymous::Only(_) => Err(Barred::Stranger(stranger.into())),
         }
+    }
+}
+
+/// Somebody who is known, or of whom nothing is.
+struct Who<'a> {
+    caller: Caller,
+    scopes: Scopes,
+    operations: Option<&'a BTreeSet<String>>,
+}
+
+impl<'a> Who<'a> {
+    /// A caller, while its time is not over.
+    fn granted(name: &Arc<str>, grant: &'a Grant) -> Result<Self, Barred> {
+        let over = grant.expires_ms.filter(|end| ambient::unix_millis() >= *end);
+        let caller = || Caller::Named(name.clone());
+        over.map_or_else(
+            || Ok(Self { caller: caller(), scopes: grant.scopes, operations: grant.operations.as_ref() }),
+            |end| Err(Barred::Expired(name.clone(), end)),
+        )
     }
 }
 
@@ -150,35 +186,92 @@ fn needed(call: &Call) -> &'static [Scope] {
     }
 }
 
-/// Lets through who may.
+/// Finds out who calls, and refuses nobody.
 #[derive(Clone)]
-pub(super) struct Access<S> {
+pub(super) struct Identify<S> {
     register: Arc<Register>,
     inner: S,
 }
 
-impl<S> Access<S> {
+impl<S> Identify<S> {
     pub(super) fn new(register: Arc<Register>, inner: S) -> Self {
         Self { register, inner }
     }
+}
 
-    /// The call of who really calls. Nobody needs to know how that was found any more.
-    fn admit(&self, call: Call) -> Result<Call, Fault> {
-        let (caller, scopes) = self.register.known().caller(&call.presented)?;
-        let needed = needed(&call);
-        match needed.first() {
-            Some(lacking) if !needed.iter().any(|scope| scopes.has(*scope)) => Err(match caller {
-                Caller::Anonymous => {
-                    let detail = format!(
-                        "this needs the scope {}, and nothing says who asks: send a token (`gizad token new NAME` makes \
-                         one), or come over the Unix socket (listen.socket)",
-                        lacking.as_str()
-                    );
-                    Fault::unknown(Lacking::Name, detail)
-                }
-                Caller::Gizad | Caller::Owner | Caller::Named(_) => Fault::lacking(*lacking),
-            }),
-            _ => Ok(Call { presented: Presented::default(), caller, scopes, ..call }),
+impl<S: Inner> Service<Call> for Identify<S> {
+    type Response = Reply;
+    type Error = Fault;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        let call = self.register.known().name(call);
+        self.inner.call(call)
+    }
+}
+
+/// What is told of every refusal.
+pub(super) type Refused = Arc<dyn Fn(&Call, &Fault) + Send + Sync>;
+
+/// Lets through who may.
+#[derive(Clone)]
+pub(super) struct Access<S> {
+    refused: Refused,
+    inner: S,
+}
+
+impl<S> Access<S> {
+    pub(super) fn new(refused: Refused, inner: S) -> Self {
+        Self { refused, inner }
+    }
+}
+
+/// What stands against a call.
+fn objection(call: &Call) -> Option<Fault> {
+    if let Some(barred) = &call.barred {
+        return Some(refusal(barred, call));
+    }
+    if !call.presented.is_nothing() {
+        return Some(Fault::new(Reason::Internal, "nobody has looked at who calls"));
+    }
+    let needed = needed(call);
+    let lacking = *needed.first()?;
+    let enough = needed.iter().any(|scope| call.scopes.has(*scope));
+    (!enough).then(|| match call.caller {
+        Caller::Anonymous => {
+            let detail = format!(
+                "this needs the scope {}, and nothing says who asks: send a token (`gizad token new NAME` makes \
+                 one), or come over the Unix socket (listen.socket)",
+                lacking.as_str()
+            );
+            Fault::unknown(Lacking::Name, detail)
+        }
+        Caller::Gizad | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
+    })
+}
+
+fn refusal(barred: &Barred, call: &Call) -> Fault {
+    match barred {
+        Barred::NoToken => Fault::unknown(
+            Lacking::Token,
+            "what came in Authorization is no token: expected Bearer and gzd_…, whole and unchanged",
+        ),
+        Barred::Unknown(name) => Fault::unknown(Lacking::Token, "this token is not known, or not any more")
+            .with_private(format!("it names the caller {name}")),
+        Barred::Expired(name, _) => {
+            let detail =
+                "the time of this caller is over: it may do nothing any more, and its token has expired";
+            Fault::unknown(Lacking::Token, detail).with_private(format!("it is {name}"))
+        }
+        Barred::Stranger(detail) => Fault::unknown(Lacking::Name, &**detail),
+        Barred::NotListed => {
+            let (caller, operation) = (call.caller.as_str(), &call.operation.name);
+            let detail = format!("{operation} is none of the operations that the caller {caller} may call");
+            Fault::new(Reason::OperationNotGranted, detail)
         }
     }
 }
@@ -193,9 +286,12 @@ impl<S: Inner> Service<Call> for Access<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        match self.admit(call) {
-            Ok(call) => self.inner.call(call),
-            Err(fault) => Box::pin(std::future::ready(Err(fault))),
+        match objection(&call) {
+            None => self.inner.call(call),
+            Some(fault) => {
+                (self.refused)(&call, &fault);
+                Box::pin(std::future::ready(Err(fault)))
+            }
         }
     }
 }
@@ -204,7 +300,6 @@ impl<S: Inner> Service<Call> for Access<S> {
 mod tests {
     use super::*;
     use crate::call::Process;
-    use crate::fault::Reason;
     use crate::policy::play;
 
     const OF: [(Effect, Option<Scope>); 6] = [
@@ -238,7 +333,7 @@ mod tests {
 
     fn grant(tokens: &[&Token], granted: &[Scope]) -> Grant {
         let tokens = tokens.iter().map(|token| token.sha256()).collect();
-        Grant { tokens, scopes: scopes(granted), claims: Claims::default() }
+        Grant { tokens, scopes: scopes(granted), ..Grant::default() }
     }
 
     fn shown(token: &Token) -> Presented {
@@ -249,15 +344,23 @@ mod tests {
         Token::new(name).expect("randomness").0
     }
 
-    fn access(options: &Options) -> Access<play::Provider> {
-        Access::new(Arc::new(Register::new(options)), play::Provider::fine())
+    type Door = Identify<Access<play::Provider>>;
+
+    fn access(options: &Options) -> Door {
+        Identify::new(
+            Arc::new(Register::new(options)),
+            Access::new(Arc::new(|_, _| ()), play::Provider::fine()),
+        )
     }
 
-    fn outcome(
-        access: &Access<play::Provider>,
-        effect: Effect,
-        token: Option<&Token>,
-    ) -> Result<Caller, Reason> {
+    impl Door {
+        fn admit(&self, call: Call) -> Result<Call, Fault> {
+            let call = self.register.known().name(call);
+            objection(&call).map_or(Ok(call), Err)
+        }
+    }
+
+    fn outcome(access: &Door, effect: Effect, token: Option<&Token>) -> Result<Caller, Reason> {
         let presented = token.map(shown).unwrap_or_default();
         let call = Call { presented, ..of_effect(effect) };
         access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
@@ -393,12 +496,55 @@ mod tests {
     async fn what_is_refused_goes_nowhere_and_what_goes_on_carries_no_token() {
         let ci = token("ci");
         let mut access = access(&options(&[("ci", &ci, &[Scope::Read])], NOTHING));
-        let provider = access.inner.clone();
+        let provider = access.inner.inner.clone();
         assert!(access.call(of_effect(Effect::Read)).await.is_err());
         assert_eq!(provider.seen(), 0);
         let admitted =
             access.admit(Call { presented: shown(&ci), ..of_effect(Effect::Read) }).expect("known");
         assert!(admitted.presented.token.is_none() && admitted.scopes == scopes(&[Scope::Read]));
         assert!(access.call(admitted).await.is_err(), "and nothing is left to come in with again");
+    }
+
+    #[test]
+    fn whose_time_is_over_is_told_so_and_nobody_else_is() {
+        let (ci, other) = (token("ci"), token("ci"));
+        let with = |expires_ms| {
+            let mut options = options(&[("ci", &ci, &Scope::ALL)], NOTHING);
+            options.callers.get_mut("ci").expect("there").expires_ms = Some(expires_ms);
+            access(&options)
+        };
+        let (past, future) = (with(ambient::unix_millis()), with(ambient::unix_millis() + 60_000));
+        for (effect, _) in OF {
+            assert_eq!(outcome(&future, effect, Some(&ci)), Ok(Caller::named("ci")));
+            assert_eq!(outcome(&past, effect, Some(&ci)), Err(Reason::Unauthenticated));
+        }
+        let told = |token: &Token| {
+            let call = Call { presented: shown(token), ..of_effect(Effect::Read) };
+            past.admit(call).expect_err("refused").detail
+        };
+        assert!(told(&ci).contains("expired") && !told(&other).contains("expired"));
+    }
+
+    #[test]
+    fn a_list_of_operations_takes_and_gives_nothing() {
+        let ci = token("ci");
+        let mut options = options(&[("ci", &ci, &[Scope::Read])], NOTHING);
+        let grant = options.callers.get_mut("ci").expect("there");
+        grant.operations = Some(["WalletService.GetWallet", "VpsService.StopVps"].map(str::to_owned).into());
+        let access = access(&options);
+        let outcome = |operation: &str| {
+            let call = Call { presented: shown(&ci), ..play::call(operation) };
+            access.admit(call).map(|call| call.caller).map_err(|fault| fault.reason)
+        };
+        assert_eq!(outcome("WalletService.GetWallet"), Ok(Caller::named("ci")));
+        assert_eq!(outcome("VpsService.ListVps"), Err(Reason::OperationNotGranted));
+        assert_eq!(outcome("VpsService.StopVps"), Err(Reason::ScopeMissing), "listed, and not granted");
+        assert_eq!(outcome("CatalogService.ListVpsPlans"), Ok(Caller::named("ci")), "for everyone");
+    }
+
+    #[test]
+    fn a_token_that_nobody_has_looked_at_is_not_taken_for_none() {
+        let call = Call { presented: shown(&token("ci")), ..of_effect(Effect::Public) };
+        assert_eq!(objection(&call).map(|fault| fault.reason), Some(Reason::Internal));
     }
 }

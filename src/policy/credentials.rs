@@ -261,6 +261,7 @@ fn ask(question: &'static Operation) -> Call {
         presented: Presented::default(),
         caller: Caller::Gizad,
         scopes: Scopes::NONE,
+        barred: None,
         key: None,
         urgent: false,
         deadline: Deadline::new(ambient::instant(), Some(LOOK)),

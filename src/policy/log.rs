@@ -1,4 +1,4 @@
-//! One line a call (at the level `debug` if it was answered from memory): what was called, through which face, what became of it, how long it took.
+//! One line a call (at the level `debug` if it was answered from memory): what was called, by whom, through which face, what became of it, how long it took.
 //!
 //! Names and numbers only. No request field, no response field and no word of the provider is logged except its
 //! own message, which is scrubbed of credentials; bodies never are.
@@ -11,7 +11,7 @@ use tracing::Level;
 
 use super::{Answering, Inner};
 use crate::ambient;
-use crate::call::{Call, Deadline, Face, Memory, Reply, RequestId, Taken};
+use crate::call::{Call, Caller, Deadline, Face, Memory, Reply, RequestId, Taken};
 use crate::contract::{Effect, Operation};
 use crate::fault::{Fault, ProviderMessage, Reason, Sent};
 
@@ -57,6 +57,7 @@ struct Line {
     operation: &'static Operation,
     effect: Effect,
     face: Face,
+    caller: Option<Caller>,
     id: RequestId,
     deadline: Deadline,
     begun: Instant,
@@ -69,6 +70,7 @@ impl Line {
             operation: call.operation,
             effect: call.effect,
             face: call.face,
+            caller: call.known().cloned(),
             id: call.id.clone(),
             deadline: call.deadline.clone(),
             begun: ambient::instant(),
@@ -117,6 +119,7 @@ impl Line {
                     operation = self.operation.name,
                     effect = self.effect.as_str(),
                     face = self.face.as_str(),
+                    caller = self.caller.as_ref().map(Caller::as_str),
                     outcome = end.outcome,
                     rule = end.rule,
                     sent = end.sent,

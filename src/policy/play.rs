@@ -35,6 +35,7 @@ fn of(operation: &'static Operation) -> Call {
         presented: Presented::default(),
         caller: Caller::Anonymous,
         scopes: Scopes::NONE,
+        barred: None,
         key: None,
         urgent: false,
         deadline: Deadline::new(ambient::instant(), None),

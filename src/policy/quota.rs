@@ -4,7 +4,7 @@
 //! Counted by caller and by nothing else: what a caller can choose, it could choose anew for every call. As many
 //! counters are kept as there are callers who have called lately.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tower::Service;
 use super::meter::{Meter, Rate};
 use super::{Answering, Inner};
 use crate::call::{Call, Caller, Limit, Reply};
+use crate::contract::Effect;
 use crate::fault::{Fault, Reason};
 
 /// The name of this limit.
@@ -21,37 +22,62 @@ const NAME: &str = "caller";
 /// Counters kept before those that remember nothing are dropped.
 const COUNTERS: usize = 1024;
 
+/// The settings of quotas.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For every caller that has none of its own.
+    pub everyone: Rate,
+    /// For single callers, by name.
+    pub own: BTreeMap<String, Rate>,
+}
+
+impl Options {
+    fn of(&self, caller: &Caller) -> Rate {
+        self.own.get(caller.as_str()).copied().unwrap_or(self.everyone)
+    }
+}
+
 /// The counters of all callers.
 pub(super) struct Counters {
     state: Mutex<State>,
 }
 
 struct State {
-    rate: Rate,
+    options: Options,
     meters: HashMap<Caller, Meter>,
 }
 
 impl Counters {
-    pub(super) fn new(rate: Rate) -> Self {
-        Self { state: Mutex::new(State { rate, meters: HashMap::new() }) }
+    pub(super) fn new(options: Options) -> Self {
+        Self { state: Mutex::new(State { options, meters: HashMap::new() }) }
     }
 
-    /// Changes the rate of everyone. Nobody gets a second burst.
-    pub(super) fn change(&self, rate: Rate) {
+    /// Changes the rates. Nobody gets a second burst.
+    pub(super) fn change(&self, options: Options) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.rate = rate;
-        state.meters.values_mut().for_each(|meter| meter.change(rate));
+        state.options = options;
+        let State { options, meters } = &mut *state;
+        meters.iter_mut().for_each(|(caller, meter)| meter.change(options.of(caller)));
+    }
+
+    /// Counts the looks that a purchase begins with, which gizad takes in its own name.
+    ///
+    /// # Errors
+    /// When the caller has used its share up.
+    pub(super) fn charge(&self, caller: &Caller) -> Result<(), Fault> {
+        self.count(caller).map(drop).map_err(refused)
     }
 
     /// Counts one call.
     fn count(&self, caller: &Caller) -> Result<Limit, Limit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { rate, meters } = &mut *state;
+        let State { options, meters } = &mut *state;
+        let rate = options.of(caller);
         if meters.len() >= COUNTERS && !meters.contains_key(caller) {
             meters.retain(|_, meter| !meter.is_rested());
             meters.shrink_to(COUNTERS);
         }
-        let meter = meters.entry(caller.clone()).or_insert_with(|| Meter::new(*rate));
+        let meter = meters.entry(caller.clone()).or_insert_with(|| Meter::new(rate));
         match meter.take() {
             Ok(left) => Ok(rate.limit(NAME, left, meter.resets_in())),
             Err(wait) => Err(rate.limit(NAME, 0, wait)),
@@ -82,7 +108,8 @@ impl<S: Inner> Service<Call> for Quota<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        if call.caller == Caller::Gizad {
+        // A purchase was counted before the looks that it begins with.
+        if call.caller == Caller::Gizad || call.effect == Effect::Spend {
             return self.inner.call(call);
         }
         match self.counters.count(&call.caller) {
@@ -119,6 +146,10 @@ mod tests {
         Rate { every: Duration::from_millis(millis), burst: NonZeroU32::new(burst).expect("above zero") }
     }
 
+    fn for_all(everyone: Rate) -> Options {
+        Options { everyone, own: BTreeMap::new() }
+    }
+
     fn by(name: &str) -> Call {
         Call { caller: Caller::Named(name.into()), ..call("WalletService.GetWallet") }
     }
@@ -126,7 +157,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_caller_has_its_own() {
         let provider = play::Provider::fine();
-        let mut quota = Quota::new(Arc::new(Counters::new(rate(1000, 2))), provider.clone());
+        let mut quota = Quota::new(Arc::new(Counters::new(for_all(rate(1000, 2)))), provider.clone());
         for _ in 0..2 {
             assert!(quota.call(by("a")).await.is_ok());
         }
@@ -143,7 +174,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn ten_thousand_callers_leave_no_more_than_a_thousand_counters() {
-        let counters = Counters::new(rate(10, 2));
+        let counters = Counters::new(for_all(rate(10, 2)));
         for number in 0..10_000 {
             let _counted = counters.count(&Caller::Named(number.to_string().into()));
             advance(Duration::from_millis(1)).await;
@@ -153,12 +184,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn new_limits_bring_no_second_burst() {
-        let counters = Counters::new(rate(1000, 3));
+        let counters = Counters::new(for_all(rate(1000, 3)));
         while counters.count(&Caller::Anonymous).is_ok() {}
-        counters.change(rate(500, 100));
+        counters.change(for_all(rate(500, 100)));
         assert_eq!(
             counters.count(&Caller::Anonymous).expect_err("used up").reset,
             Duration::from_millis(500)
         );
+    }
+    #[tokio::test(start_paused = true)]
+    async fn one_has_its_own_and_a_change_of_it_brings_no_second_burst() {
+        let with = |everyone, own| Options { everyone, own: [("a".to_owned(), own)].into() };
+        let counters = Counters::new(with(rate(1000, 3), rate(1000, 1)));
+        let (a, b) = (Caller::named("a"), Caller::named("b"));
+        assert_eq!((counters.count(&a).map(|limit| limit.quota), counters.count(&a).is_err()), (Ok(1), true));
+        assert_eq!(counters.count(&b).map(|limit| (limit.quota, limit.remaining)), Ok((3, 2)));
+        counters.change(with(rate(1000, 3), rate(500, 50)));
+        assert_eq!(counters.count(&a).expect_err("used up").reset, Duration::from_millis(500));
+        assert_eq!(counters.count(&b).map(|limit| limit.remaining), Ok(1));
+        counters.change(for_all(rate(1000, 3)));
+        assert_eq!(counters.count(&a).expect_err("used up").quota, 3);
     }
 }

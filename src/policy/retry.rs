@@ -99,6 +99,8 @@ fn passes(reason: Reason) -> bool {
         | Reason::CompressionUnsupported
         | Reason::Unauthenticated
         | Reason::ScopeMissing
+        | Reason::OperationNotGranted
+        | Reason::AuditUnavailable
         | Reason::KeyRequired
         | Reason::KeyReused
         | Reason::TwinInDoubt

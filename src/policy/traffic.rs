@@ -63,7 +63,7 @@ impl Traffic {
             register: Arc::new(access::Register::new(&options.access)),
             clock: Arc::new(deadline::Clock::new(options.deadline)),
             shelf: Arc::new(cache::Shelf::new(&options.cache, tasks.clone())),
-            counters: Arc::new(quota::Counters::new(options.quota)),
+            counters: Arc::new(quota::Counters::new(options.quota.clone())),
             retry: Arc::new(retry::Account::new(options.retry)),
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question)),
@@ -80,7 +80,7 @@ impl Traffic {
         self.register.change(&options.access);
         self.clock.change(options.deadline);
         self.shelf.change(&options.cache);
-        self.counters.change(options.quota);
+        self.counters.change(options.quota.clone());
         self.retry.change(options.retry);
         self.breaker.change(options.breaker);
         self.pace.change(&options.pace);

@@ -1,17 +1,22 @@
 //! The settings of access: who has a token, and what may be done with one and without.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
+
 use super::check::Check;
 use crate::call::{Scope, Scopes, Token};
-use crate::policy::access::{Anonymous, Claims, Grant, Options};
+use crate::contract::{Contract, nearest};
+use crate::policy::Rate;
+use crate::policy::access::{Anonymous, Grant, Options};
 
 /// The section of callers.
 const CALLERS: &str = "callers";
 /// What may be set for one.
-const KEYS: &str = "token_sha256, uid, gid, spiffe, subject or scopes";
+const KEYS: &str =
+    "token_sha256, uid, gid, spiffe, subject, scopes, operations, expires, quota.rate or quota.burst";
 /// What of it a caller is known by; one of them is enough.
 const KNOWN_BY: [&str; 5] = ["token_sha256", "uid", "gid", "spiffe", "subject"];
 /// How many tokens a caller may have at once.
@@ -54,20 +59,20 @@ impl Check<'_> {
         let mut callers: BTreeMap<String, Grant> = BTreeMap::new();
         let given = self.given;
         for (key, entry) in given.under(CALLERS) {
-            let (name, what) = key.rsplit_once('.').unwrap_or(("", key));
+            let (name, what) = key.split_once('.').unwrap_or(("", key));
             if !Token::is_name(name) {
                 let expected = "a caller's name of up to 32 letters, digits, - and _, and none of anonymous, gizad and owner";
                 self.wrong(&entry.path, expected);
                 continue;
             }
-            let caller = callers.entry(name.to_owned()).or_insert_with(|| Grant {
-                tokens: Vec::new(),
-                scopes: Scopes::NONE,
-                claims: Claims::default(),
-            });
+            let caller = callers.entry(name.to_owned()).or_default();
             match what {
                 "token_sha256" => caller.tokens = self.sums(&entry.path),
                 "scopes" => caller.scopes = self.scopes(&entry.path),
+                "operations" => caller.operations = Some(self.listed(&entry.path)),
+                "expires" => caller.expires_ms = self.moment(&entry.path),
+                // Read with the other rates.
+                "quota.rate" | "quota.burst" => {}
                 _ if self.claim(what, entry, &mut caller.claims) => {}
                 _ => self.wrong(&entry.path, KEYS),
             }
@@ -85,6 +90,69 @@ impl Check<'_> {
         }
         self.claimed_twice(&callers);
         callers
+    }
+
+    /// The callers that have a quota of their own. What one of them leaves unsaid is as for everyone.
+    pub(super) fn quotas(&mut self) -> BTreeMap<String, Rate> {
+        let given = self.given;
+        let names: BTreeSet<&str> = given
+            .under(CALLERS)
+            .filter_map(|(key, _)| key.split_once('.'))
+            .filter(|(_, what)| matches!(*what, "quota.rate" | "quota.burst"))
+            .map(|(name, _)| name)
+            .collect();
+        let mut quotas = BTreeMap::new();
+        for name in names {
+            let [rate, burst] = ["rate", "burst"].map(|part| {
+                let own = format!("{CALLERS}.{name}.quota.{part}");
+                if given.entry(&own).is_some() { own } else { format!("quota.{part}") }
+            });
+            quotas.insert(name.to_owned(), self.rate_at(&rate, &burst));
+        }
+        quotas
+    }
+
+    /// Operations by their names, and all of a service by `Service.*`.
+    fn listed(&mut self, path: &str) -> BTreeSet<String> {
+        let before = self.mistakes.len();
+        let written = self.names(path);
+        if self.mistakes.len() > before {
+            self.mistakes.truncate(before);
+            self.wrong(path, "a list of operations, such as [\"VpsService.StartVps\", \"WalletService.*\"]");
+        }
+        let Ok(contract) = Contract::embedded() else { return BTreeSet::new() };
+        let known = || contract.operations().iter().map(|operation| operation.name.as_str());
+        let mut listed = BTreeSet::new();
+        for pattern in &written {
+            let service = pattern.strip_suffix('*').filter(|service| service.ends_with('.'));
+            let fits = |name: &&str| service.map_or(*name == pattern, |service| name.starts_with(service));
+            let found: Vec<String> = known().filter(fits).map(str::to_owned).collect();
+            if found.is_empty() {
+                let services = known().filter_map(|name| Some(format!("{}.*", name.split_once('.')?.0)));
+                let all: Vec<String> = known().map(str::to_owned).chain(services).collect();
+                let near = nearest(pattern, all.iter().map(String::as_str));
+                let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let expected =
+                    format!("operations as `gizad routes` lists them, and {pattern:?} is none{near}");
+                self.wrong(path, &expected);
+            }
+            listed.extend(found);
+        }
+        listed
+    }
+
+    /// A moment, in milliseconds since 1970. It must have a zone: which one is meant is not guessed.
+    fn moment(&mut self, path: &str) -> Option<i64> {
+        let written = self.given.entry(path).map(|entry| match entry.value.as_str() {
+            Some(text) => text.to_owned(),
+            // TOML has times of its own.
+            None => entry.value.to_string(),
+        });
+        let moment = written.and_then(|text| text.parse::<Timestamp>().ok());
+        if moment.is_none() {
+            self.wrong(path, "a time with its zone, such as \"2027-01-31T00:00:00Z\" (RFC 3339)");
+        }
+        moment.map(Timestamp::as_millisecond)
     }
 
     fn sums(&mut self, path: &str) -> Vec<[u8; 32]> {

@@ -44,6 +44,7 @@ pub(super) fn settings(
         policy: check.policy(in_sandbox),
         state: check.state(in_sandbox),
         ledger: check.ledger(in_sandbox),
+        audit: check.audit(in_sandbox),
         former_secret: check.former_secret(),
         edge,
         limits,

@@ -18,6 +18,9 @@ const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "calle
 pub(super) const SECRET: [&str; 4] =
     ["credentials.identifier", "credentials.secret", "ledger.url", "sandbox.secret"];
 
+/// What is set for a caller and hides nothing.
+const CALLERS_PLAIN: [&str; 5] = [".scopes", ".operations", ".expires", ".quota.rate", ".quota.burst"];
+
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -74,8 +77,8 @@ impl Entry {
         }
     }
 
-    /// Something at a caller that is neither a digest nor its scopes nor whom a certificate names: perhaps what the digest
-    /// should be of.
+    /// Something at a caller that is neither a digest nor anything else that belongs there: perhaps what the digest should
+    /// be of.
     fn is_doubtful_at_a_caller(&self) -> bool {
         let texts = match &self.value {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
@@ -86,8 +89,9 @@ impl Entry {
             Some("subject") => subject(text).is_some(),
             _ => sum(text).is_some(),
         };
-        let plain = texts.into_iter().flatten().all(named);
-        self.path.starts_with("callers.") && !self.path.ends_with(".scopes") && !plain
+        let fits = texts.into_iter().flatten().all(named);
+        let plain = CALLERS_PLAIN.iter().any(|what| self.path.ends_with(what));
+        self.path.starts_with("callers.") && !plain && !fits
     }
 }
 

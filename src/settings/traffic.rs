@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::check::Check;
 use crate::call::Lifetime;
 use crate::contract::{Contract, Effect, nearest};
-use crate::policy::{self, Rate, breaker, cache, deadline, pace, retry};
+use crate::policy::{self, Rate, breaker, cache, deadline, pace, quota, retry};
 
 /// The section of settings for single operations.
 const OPERATIONS: &str = "cache.operations";
@@ -22,8 +22,9 @@ impl Check<'_> {
         policy::Options {
             actions: self.actions(),
             access: self.access(in_sandbox),
+            audit: self.traced(),
             deadline: self.deadline(),
-            quota: self.rate("quota"),
+            quota: quota::Options { everyone: self.rate("quota"), own: self.quotas() },
             pace: self.pace(),
             retry: self.retry(),
             breaker: breaker::Options {
@@ -132,15 +133,18 @@ impl Check<'_> {
     }
 
     fn rate(&mut self, section: &str) -> Rate {
-        let path = format!("{section}.rate");
-        let every = self.written(&path).and_then(every).unwrap_or_else(|| {
-            self.wrong(&path, "a rate such as 10/s, 300/m or 5000/h, up to 1000000/s");
+        self.rate_at(&format!("{section}.rate"), &format!("{section}.burst"))
+    }
+
+    pub(super) fn rate_at(&mut self, rate: &str, burst: &str) -> Rate {
+        let every = self.written(rate).and_then(every).unwrap_or_else(|| {
+            self.wrong(rate, "a rate such as 10/s, 300/m or 5000/h, up to 1000000/s");
             Duration::from_secs(1)
         });
-        let burst = self.count(&format!("{section}.burst"), 1, 1_000_000);
-        let rate = Rate { every, burst: NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN) };
+        let most = self.count(burst, 1, 1_000_000);
+        let rate = Rate { every, burst: NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN) };
         if rate.window() > LONGEST_WINDOW {
-            self.wrong(&format!("{section}.burst"), "no more than the rate brings back in thirty days");
+            self.wrong(burst, "no more than the rate brings back in thirty days");
         }
         rate
     }

@@ -31,15 +31,15 @@ pub fn token(name: &str, scopes: &str) -> (String, String) {
 }
 
 /// A gateway with real credentials, as far as it knows, in front of a sandbox.
-struct House {
-    gateway: Gateway,
-    provider: Gateway,
+pub struct House {
+    pub gateway: Gateway,
+    pub provider: Gateway,
     settings: File,
     _folder: Folder,
 }
 
 impl House {
-    fn new(settings: &str, environment: &[(&str, &str)]) -> Self {
+    pub fn new(settings: &str, environment: &[(&str, &str)]) -> Self {
         let listen = format!("127.0.0.1:{}", port());
         let provider = Gateway::sandbox_with(&[("GIZAD_SANDBOX_LISTEN", &listen)]);
         let settings = File::new(&format!("callers-{}", port()), settings);
@@ -63,7 +63,14 @@ impl House {
         self.keyed(token, "", method, path, body).await
     }
 
-    async fn keyed(&self, token: &str, key: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub async fn keyed(
+        &self,
+        token: &str,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let bearer = format!("Bearer {token}");
         let headers = [("authorization", bearer.as_str()), ("idempotency-key", key)];
         let given: Vec<_> =
@@ -72,23 +79,23 @@ impl House {
         self.gateway.send(method, path, body, &given).await
     }
 
-    async fn get(&self, token: &str, path: &str) -> Answer {
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
         self.call(token, "GET", path, None).await
     }
 
-    async fn buy(&self, token: &str, key: &str, hostname: &str) -> Answer {
+    pub async fn buy(&self, token: &str, key: &str, hostname: &str) -> Answer {
         self.keyed(token, key, "POST", "/vps", Some(order(hostname))).await
     }
 
     /// Takes other settings over.
-    async fn now(&self, settings: &str, taken: &str) {
+    pub async fn now(&self, settings: &str, taken: &str) {
         std::fs::write(self.settings.path(), settings).expect("written");
         self.gateway.signal("HUP");
         self.gateway.logged(taken).await;
     }
 }
 
-fn order(hostname: &str) -> Value {
+pub fn order(hostname: &str) -> Value {
     json!({"plan_id": 26, "hostname": hostname, "password": "Passw0rd-1", "os": "ubuntu-22.04", "billing_cycle": "monthly"})
 }
 
@@ -402,7 +409,8 @@ fn the_settings_of_callers_are_read_strictly_and_no_token_is_shown() {
         "callers.unknown: expected a caller's name",
         "callers.anonymous.scopes: expected a caller's name",
         "callers.a.token_sha256: expected 64 hexadecimal digits",
-        "callers.b.token: expected token_sha256, uid, gid, spiffe, subject or scopes",
+        "callers.b.token: expected token_sha256, uid, gid, spiffe, subject, scopes, operations, expires, quota.rate or quota.burst \
+         (\"[masked]\"",
         "callers.b.scopes: expected a list of some of read, sensitive, write, spend, admin ([\"everything\"], from",
         "callers.b.token_sha256: expected the SHA-256 of its token",
         "callers.c.scopes: expected a list of some of",
@@ -416,4 +424,67 @@ fn the_settings_of_callers_are_read_strictly_and_no_token_is_shown() {
     {
         assert_eq!(gizad(wrong, &[]).status.code(), Some(64), "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_may_have_less_than_its_scopes_and_a_quota_of_its_own() {
+    let ((ann, a), (bob, b)) = (token("ann", EVERYTHING), token("bob", EVERYTHING));
+    let quota = |burst: u32| format!("quota.rate = \"1/h\"\nquota.burst = {burst}\n");
+    let settings = |burst: u32| format!("{a}{}{b}operations = [\"WalletService.*\"]\n", quota(burst));
+    let house = House::new(&settings(3), &[]);
+    let asks = async |token: &str| {
+        let mut body = order("ann-1");
+        body["validate_only"] = json!(true);
+        house.call(token, "POST", "/vps", Some(body)).await
+    };
+    // One for each question, and one for a purchase, whatever is looked at for it.
+    assert_eq!(asks(&ann).await.status, 200);
+    assert_eq!(house.buy(&ann, "k", "ann-1").await.status, 201);
+    let wallet = house.get(&ann, "/wallet").await;
+    assert_eq!((wallet.status, wallet.header("ratelimit-policy")), (200, "\"caller\";q=3;w=10800"));
+    for refused in [asks(&ann).await, house.buy(&ann, "k2", "ann-2").await, house.get(&ann, "/vps").await] {
+        assert_eq!((refused.status, refused.reason().as_str()), (429, "QUOTA_EXCEEDED"), "{}", refused.text);
+        assert_eq!(refused.json()["sent"], "never");
+    }
+    let known = house.buy(&ann, "k", "ann-1").await;
+    assert_eq!(
+        (known.status, known.header("idempotent-replayed")),
+        (201, "true"),
+        "what is known costs nothing"
+    );
+    assert_eq!(house.provider.executions().await, 1);
+    house.now(&settings(100), "callers.ann.quota.burst").await;
+    assert_eq!(asks(&ann).await.reason(), "QUOTA_EXCEEDED", "no second burst");
+
+    assert_eq!(house.get(&bob, "/wallet").await.status, 200);
+    let vps = "VpsService.ListVps is none of the operations that the caller bob may call";
+    assert_refused(&house.get(&bob, "/vps").await, 403, "OPERATION_NOT_GRANTED", vps);
+    let line: Value =
+        serde_json::from_str(&house.gateway.logged("\"OPERATION_NOT_GRANTED\"").await).expect("JSON");
+    assert_eq!((&line["caller"], &line["operation"]), (&json!("bob"), &json!("VpsService.ListVps")));
+    house.now(&format!("{b}expires = 2020-01-31T07:00:00+07:00\n"), "callers.bob.expires").await;
+    assert_refused(&house.get(&bob, "/wallet").await, 401, "UNAUTHENTICATED", "expired");
+}
+
+#[test]
+fn the_settings_of_callers_in_detail_are_read_as_strictly() {
+    let (_, lines) = token("ann", "read");
+    let wrong = "operations = [\"VpsService.StartVp\", \"WalletServic.*\", \"*\"]\nexpires = \"tomorrow\"\nquota.rate = \"fast\"\n";
+    let file = File::new("callers-detail", &format!("{lines}{wrong}"));
+    let output = gizad(&["check", "--sandbox", "--config", file.path()], &[]);
+    let (said, shown) = (text(&output.stderr), text(&output.stdout));
+    for expected in [
+        "5 mistakes",
+        "callers.ann.operations: expected operations as `gizad routes` lists them, and \"VpsService.StartVp\" is none; did you mean VpsService.StartVps?",
+        "and \"WalletServic.*\" is none; did you mean WalletService.*?",
+        "and \"*\" is none",
+        "callers.ann.expires: expected a time with its zone",
+        "callers.ann.quota.rate: expected a rate such as 10/s",
+    ] {
+        assert!(said.contains(expected), "{expected:?} in {said}");
+    }
+    assert!(
+        shown.contains("ann.expires = \"tomorrow\"") || shown.contains("expires = \"tomorrow\""),
+        "{shown}"
+    );
 }

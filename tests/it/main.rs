@@ -13,6 +13,7 @@
 
 mod access;
 mod answers;
+mod audit;
 mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
@@ -23,6 +24,7 @@ mod kills;
 mod ledger;
 mod listen;
 mod market;
+mod matrix;
 mod money;
 mod operations;
 mod provider;

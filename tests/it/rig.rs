@@ -48,6 +48,8 @@ pub struct Gateway {
     callers: Option<File>,
     /// Where it writes down what it buys, if nobody else said where.
     _ledger: Option<Folder>,
+    /// Where it writes who did what, likewise.
+    audited: Folder,
 }
 
 /// A folder that is gone with the test.
@@ -210,6 +212,7 @@ impl Gateway {
         let ledger = (!elsewhere).then(|| Folder::new("bought"));
         let open = arguments.iter().any(|argument| matches!(*argument, "--sandbox" | "--config"));
         let callers = (!open).then(|| File::new(&format!("callers-{}", unique()), &CALLER.1));
+        let audited = Folder::new("audited");
         let mut gizad = Command::new(env!("CARGO_BIN_EXE_gizad"));
         if let Some(user) = user {
             gizad.uid(user).gid(user);
@@ -219,6 +222,7 @@ impl Gateway {
             .args(arguments)
             .args(callers.iter().flat_map(|file| ["--config", file.path()]))
             .env("GIZAD_LOG_FORMAT", "json")
+            .env("GIZAD_AUDIT_FILE", format!("{}/audit.log", audited.path()))
             .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
@@ -254,6 +258,7 @@ impl Gateway {
             http: client(callers.is_some()),
             callers,
             _ledger: ledger,
+            audited,
         }
     }
 
@@ -427,6 +432,11 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("nothing logged about {words:?}: {}", self.log());
+    }
+
+    /// What it has written of who did what, if nobody else said where.
+    pub fn audited(&self) -> String {
+        std::fs::read_to_string(format!("{}/audit.log", self.audited.path())).expect("an audit log")
     }
 
     /// The number of the process.

@@ -9,7 +9,7 @@ use gizad::fault::Reason;
 
 use super::rig::contract;
 
-fn assert_golden(path: &str, actual: &str) {
+pub fn assert_golden(path: &str, actual: &str) {
     let path = Path::new("tests/golden").join(path);
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("created");

@@ -51,6 +51,15 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The caller may not do this",
             "Have the scope that is named added to the caller's under [callers] in the settings, if it is meant to do this.",
         ),
+        Reason::OperationNotGranted => (
+            "The caller may not call this operation",
+            "Have it added to the caller's `operations` under [callers] in the settings, if it is meant to call it.",
+        ),
+        Reason::AuditUnavailable => (
+            "The audit log cannot be written",
+            "Nothing was sent: what has to leave a trace is not done without one. Its operator looks at [audit] in the settings, at \
+             the disk, and at the log.",
+        ),
         Reason::KeyRequired => (
             "A purchase needs an idempotency key",
             "Send an `Idempotency-Key` (REST) or `request_id` (gRPC) that is new for each purchase that is meant, such as a UUID, and \

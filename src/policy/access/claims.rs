@@ -51,7 +51,7 @@ pub(super) fn claimant<'a>(callers: &'a Callers, peer: &Peer) -> Option<(&'a Arc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::{Certificate, Scopes};
+    use crate::call::Certificate;
 
     fn callers() -> Callers {
         let ids = |ids: &[u32]| ids.to_vec();
@@ -62,7 +62,7 @@ mod tests {
             ("svid", Claims { spiffe: names("spiffe://a.b/ci"), ..Claims::default() }),
             ("subject", Claims { subjects: names("CN=ci"), ..Claims::default() }),
         ];
-        let grant = |claims| Grant { tokens: Vec::new(), scopes: Scopes::NONE, claims };
+        let grant = |claims| Grant { claims, ..Grant::default() };
         claims.into_iter().map(|(name, claims)| (name.into(), grant(claims))).collect()
     }
 

@@ -236,6 +236,8 @@ pub(super) fn health(answer: &Answer) -> Health {
         | Reason::CompressionUnsupported
         | Reason::Unauthenticated
         | Reason::ScopeMissing
+        | Reason::OperationNotGranted
+        | Reason::AuditUnavailable
         | Reason::KeyRequired
         | Reason::KeyReused
         | Reason::TwinInDoubt

@@ -13,7 +13,7 @@ use super::run::Told;
 use super::sight::Eyes;
 use super::{Options, run};
 use crate::ambient;
-use crate::call::Deadline;
+use crate::call::{Caller, Deadline};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
@@ -39,10 +39,14 @@ pub struct Desk {
     closing: AtomicBool,
     /// Has what is in memory of the account forgotten.
     forget: OnceLock<Forget>,
+    /// Counts the looks before a purchase against its caller's share.
+    charge: OnceLock<Charge>,
 }
 
 /// What is done once it is known that the account has changed.
 type Forget = Box<dyn Fn() + Send + Sync>;
+/// Whether a caller has any of its share left, of which this takes one.
+type Charge = Box<dyn Fn(&Caller) -> Result<(), Fault> + Send + Sync>;
 
 /// A purchase under way in this process.
 pub(super) struct Running {
@@ -143,6 +147,7 @@ impl Desk {
             written: watch::Sender::new(0),
             closing: AtomicBool::new(false),
             forget: OnceLock::new(),
+            charge: OnceLock::new(),
         }
     }
 
@@ -159,6 +164,19 @@ impl Desk {
     /// What to do once it is known that the account has changed without an answer that said so.
     pub(in crate::policy) fn forgets_by(&self, forget: impl Fn() + Send + Sync + 'static) {
         let _first = self.forget.set(Box::new(forget));
+    }
+
+    /// How the looks before a purchase are counted.
+    pub(in crate::policy) fn charges_by(
+        &self,
+        charge: impl Fn(&Caller) -> Result<(), Fault> + Send + Sync + 'static,
+    ) {
+        let _first = self.charge.set(Box::new(charge));
+    }
+
+    /// Takes one of a caller's share, for the looks that are about to be taken for it.
+    pub(super) fn charge(&self, caller: &Caller) -> Result<(), Fault> {
+        self.charge.get().map_or(Ok(()), |charge| charge(caller))
     }
 
     /// Says that something is known to have been carried out.

@@ -14,7 +14,7 @@ use super::shown;
 use super::sight::{self, Eyes};
 use crate::ambient;
 use crate::call::{Call, Deadline, Reply};
-use crate::contract::{Effect, Term, canonical};
+use crate::contract::{Effect, Term};
 use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::Ledger;
 use crate::purchase::{Ending, Failure, Record, Sight};
@@ -80,6 +80,7 @@ fn begin(
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
         running: running.clone(),
+        charged: Some(desk.clone()),
     };
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.clone().spawn(async move {
@@ -177,7 +178,7 @@ fn record(ledger: &Ledger, call: &Call) -> Record {
     Record {
         caller: call.caller.as_str().to_owned(),
         key: call.key.as_ref().map(|key| key.as_str().to_owned()),
-        fingerprint: ledger.print(&asked(call)).to_vec(),
+        fingerprint: ledger.print(&call.asked()).to_vec(),
         identity: ledger.print(&identity(call)).to_vec(),
         operation: call.operation.name.clone(),
         spends: call.effect == Effect::Spend,
@@ -194,18 +195,9 @@ fn name(now_ms: i64) -> String {
     format!("op_{now_ms:012x}{rest}")
 }
 
-/// Everything that makes a call what it is: the operation and its parameters, without the terms it is made on.
-fn asked(call: &Call) -> Vec<u8> {
-    let mut request = call.request.clone();
-    for field in call.operation.input.fields.iter().filter(|field| field.term.is_some()) {
-        request.clear_field(&field.descriptor);
-    }
-    [call.operation.name.as_bytes(), b"\n", &canonical(&request)].concat()
-}
-
 /// What the evidence of it would be about: the list it shows in, and what tells it from others there.
 fn identity(call: &Call) -> Vec<u8> {
-    let Some(listing) = &call.operation.trace.listing else { return asked(call) };
+    let Some(listing) = &call.operation.trace.listing else { return call.asked() };
     let told = listing.matches.iter().map(|(field, _)| sight::text(&call.request, field));
     let told: Vec<String> = std::iter::once(call.operation.name.clone()).chain(told).collect();
     told.join("\n").into_bytes()
@@ -230,13 +222,15 @@ pub(super) struct Provider {
     eyes: Eyes,
     ledger: Ledger,
     running: Arc<Running>,
+    /// Where its looks are counted against its caller. What somebody has consented to was counted when it was asked for.
+    charged: Option<Arc<Desk>>,
 }
 
 impl Provider {
     /// For an operation that nobody waits for.
     pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
         let (below, eyes) = (desk.below(), desk.eyes(true));
-        Self { call, below, eyes, ledger: ledger.clone(), running }
+        Self { call, below, eyes, ledger: ledger.clone(), running, charged: None }
     }
 }
 
@@ -251,6 +245,9 @@ impl World for Provider {
 
     async fn look(&self) -> Result<Look, Fault> {
         let (operation, request) = (self.call.operation, &self.call.request);
+        if let Some(desk) = &self.charged {
+            desk.charge(&self.call.caller)?;
+        }
         let (sight, price) =
             tokio::join!(self.eyes.see(operation, request), self.eyes.price(operation, request));
         let (price_vnd, source) = price?;

@@ -126,6 +126,7 @@ impl Eyes {
             presented: Presented::default(),
             caller: Caller::Gizad,
             scopes: Scopes::NONE,
+            barred: None,
             key: None,
             urgent: self.urgent,
             deadline: Deadline::new(ambient::instant(), Some(LOOK)),
