@@ -1,6 +1,8 @@
 //! Assembles everything and runs it: the only place that binds, spawns and ends.
 
 mod admin;
+mod conceal;
+mod credentials;
 mod keep;
 mod ledger;
 mod reload;
@@ -22,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::call::Scopes;
 use crate::contract::Contract;
-use crate::edge::{Accept, Door, Edge};
+use crate::edge::{Accept, Door, Edge, Gate};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
@@ -31,7 +33,10 @@ use crate::settings::{Mistake, Settings};
 use crate::upstream::{Target, Upstream};
 use crate::{ambient, policy, sandbox};
 
+pub use conceal::conceal;
+
 use admin::{Admin, State};
+use credentials::Rotation;
 use keep::Keeper;
 
 /// How long those who watch the health over gRPC have to hear that it is going.
@@ -124,8 +129,22 @@ pub async fn serve(
     }
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
-    let upstream = Upstream::new(settings.upstream, settings.credentials).map_err(Failure::Build)?;
-    let gate = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream);
+    let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
+    let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, upstream.clone());
+    let gate = Gate { call: stack.call, recall: stack.recall };
+    for file in settings.pair.exposed() {
+        tracing::warn!(
+            file = %file.display(),
+            "every user of this machine may read this file, and with it the account's key; chmod 0400 it"
+        );
+    }
+    let rotation = Rotation {
+        current: settings.credentials,
+        upstream,
+        traffic: traffic.clone(),
+        ledger: opened.ledger.clone().ok(),
+    };
+    let (pairs, new_pairs) = watch::channel(settings.pair);
     let edge = Edge::new(contract, &gate, &settings.edge).map_err(Failure::Build)?;
     edge.set_serving(true).await;
 
@@ -205,7 +224,8 @@ pub async fn serve(
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, &traffic, &desk, tls.as_deref(), settings.written) => {}
+        () = reload::run(hangup, load, &traffic, &desk, &pairs, tls.as_deref(), settings.written) => {}
+        () = rotation.run(new_pairs) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");

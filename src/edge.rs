@@ -7,6 +7,7 @@ mod accept;
 mod body;
 mod columns;
 mod grpc;
+mod head;
 mod key;
 mod memory;
 mod origin;
@@ -22,34 +23,41 @@ mod token;
 use std::convert::Infallible;
 use std::future::ready;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, Version};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::ambient;
-use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
-use crate::contract::Contract;
+use crate::call::{Call, Face, Peer, Presented, Reply, RequestId, Wishes};
+use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
 pub use accept::{Accept, Door, Guest, Limits};
 pub use columns::{Columns, columns};
-pub use origin::check as from_here;
+pub use origin::{check as from_here, probe as from_a_probe};
 
 /// Everything behind the edge, as the edge sees it.
-pub type Gate = Arc<dyn Fn(Call) -> Answering + Send + Sync>;
+#[derive(Clone)]
+pub struct Gate {
+    /// What becomes of a call.
+    pub call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
+    /// An answer that is there at once, of an operation without parameters, for somebody who presents nothing.
+    pub recall: Arc<dyn Fn(&'static Operation, Wishes, Instant) -> Option<Reply> + Send + Sync>,
+}
 /// A call on its way through it.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
 
-/// How the content types of gRPC-Web begin.
+/// How the content types of gRPC begin, and those of gRPC-Web.
+const GRPC: &[u8] = b"application/grpc";
 const GRPC_WEB: &[u8] = b"application/grpc-web";
 
 /// The header that names a call, in both directions and on both faces.
@@ -76,6 +84,8 @@ struct Faces {
     health: HealthReporter,
     services: Vec<&'static str>,
     options: Arc<Options>,
+    /// The first host that was found to be known, which nearly everybody names.
+    known: OnceLock<HeaderValue>,
 }
 
 impl Edge {
@@ -89,7 +99,7 @@ impl Edge {
         let (grpc, health) = grpc::Grpc::new(contract, gate, &options)?;
         let services = contract.services().chain([""]).collect();
         let rest = rest::Rest::new(contract, gate, &options);
-        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options })))
+        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options, known: OnceLock::new() })))
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
@@ -118,15 +128,16 @@ impl Edge {
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let id = named(request.headers());
         let arrival = Arrival { id: id.clone(), begun: ambient::instant(), peer };
-        let face = face(&request);
-        let answered = match (self.0.admit(&request, face, &arrival.peer), face) {
+        let kind = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        let (face, is_grpc) = face(kind, request.version());
+        let answered = match (self.0.admit(&request, face, is_grpc, &arrival.peer), face) {
             (Ok(()), Face::Rest) => Either::Left(Either::Left(self.0.rest.answer(request, arrival))),
             (Ok(()), Face::Grpc) => Either::Left(Either::Right(self.0.grpc.answer(request, arrival))),
             (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
             (Err(fault), Face::Grpc) => Either::Right(ready(grpc::refuse(&fault, &id))),
         };
         answered.map(move |mut response| {
-            if let Ok(value) = id.as_str().parse() {
+            if let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes()) {
                 response.headers_mut().insert(REQUEST_ID, value);
             }
             response
@@ -136,15 +147,25 @@ impl Edge {
 
 impl Faces {
     /// Whether a request may come in at all, whatever it asks for.
-    fn admit(&self, request: &Request<Incoming>, face: Face, peer: &Peer) -> Result<(), Fault> {
-        match peer {
-            // No page reaches a Unix socket by a name of its own, and programs put there whatever they like as the host.
-            Peer::Process(_) => origin::check_site(request.uri(), request.headers())?,
-            Peer::Unproven | Peer::Certificate(_) => {
-                origin::check(request.uri(), request.headers(), &self.options.hosts)?;
-            }
+    fn admit(
+        &self,
+        request: &Request<Incoming>,
+        face: Face,
+        is_grpc: bool,
+        peer: &Peer,
+    ) -> Result<(), Fault> {
+        let (uri, headers) = (request.uri(), request.headers());
+        let named = headers.get(HOST).filter(|_| uri.authority().is_none());
+        // No page reaches a Unix socket by a name of its own, and programs put there whatever they like as the host.
+        let by_name = !matches!(peer, Peer::Process(_));
+        if by_name && (named.is_none() || named != self.known.get()) {
+            origin::host(uri, headers, &self.options.hosts)?;
+            // A copy, because the one at hand keeps all that was read with it.
+            let copied = named.and_then(|named| HeaderValue::from_bytes(named.as_bytes()).ok());
+            let _first = copied.map(|named| self.known.set(named));
         }
-        if face == Face::Rest && has_type(request.headers(), b"application/grpc") {
+        origin::site(uri, headers)?;
+        if face == Face::Rest && is_grpc {
             let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
             return Err(Fault::new(Reason::UnsupportedMediaType, detail));
         }
@@ -152,11 +173,12 @@ impl Faces {
     }
 }
 
-/// The face a request is for. gRPC over HTTP/1.1 has nowhere to put its trailers, so it gets the answer of REST.
-fn face(request: &Request<Incoming>) -> Face {
-    let grpc = has_type(request.headers(), b"application/grpc");
-    let carried = request.version() >= Version::HTTP_2 || has_type(request.headers(), GRPC_WEB);
-    if grpc && carried { Face::Grpc } else { Face::Rest }
+/// The face a request is for, and whether it is of gRPC's kind. Over HTTP/1.1 that has nowhere to put its trailers, so it
+/// gets the answer of REST.
+fn face(kind: &[u8], version: Version) -> (Face, bool) {
+    let is_grpc = kind.starts_with(GRPC);
+    let carried = version >= Version::HTTP_2 || kind.starts_with(GRPC_WEB);
+    (if is_grpc && carried { Face::Grpc } else { Face::Rest }, is_grpc)
 }
 
 fn infallible<T>(answered: Result<T, Infallible>) -> T {
@@ -182,6 +204,11 @@ impl Arrival {
             peer: Peer::Unproven,
         };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
+    }
+
+    /// Whether nothing at all says who the caller is.
+    fn presents_nothing(&self, headers: &HeaderMap) -> bool {
+        self.peer == Peer::Unproven && !token::is_presented(headers)
     }
 
     /// Who the caller means to be.

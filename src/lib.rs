@@ -23,6 +23,7 @@
 //!               decides nothing      purchase ─► ledger   judge  knows: did it work?
 //!                                    cache  quota  pace   decode
 //!                                    retry  breaker
+//!                                    credentials
 //! ```
 //!
 //! # The rooms
@@ -66,7 +67,9 @@
 //! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
-//!   whatever comes back.
+//!   whatever comes back. It is not in the process's environment, memory that held it is wiped, and nobody reads the rest.
+//! - **A new key** is used once the provider has accepted it and the ledger is sealed with it, and not before. While the
+//!   provider refuses the key, nothing is sent but a harmless question now and then.
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the

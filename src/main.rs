@@ -143,6 +143,7 @@ struct Given {
 }
 
 fn main() -> ExitCode {
+    telemetry::hush_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -163,7 +164,11 @@ fn main() -> ExitCode {
             let addresses =
                 vec![("listen.api", listen), ("listen.socket", socket), ("listen.admin", admin_listen)];
             let flags = flags(given, sandbox, addresses);
-            let load = || Settings::load(&flags, &settings::environment());
+            let environment = match boot::conceal().and_then(|()| own_environment()) {
+                Ok(environment) => environment,
+                Err(why) => return unable(&why),
+            };
+            let load = || Settings::load(&flags, &environment);
             match load() {
                 Ok(settings) => run(&settings.log.clone(), boot::serve(settings, load)),
                 Err(mistakes) => wrong(&mistakes),
@@ -171,13 +176,17 @@ fn main() -> ExitCode {
         }
         Command::Sandbox { given, listen, control } => {
             let addresses = vec![("sandbox.listen", listen), ("sandbox.control", control)];
-            match Settings::load_sandbox(&flags(given, true, addresses), &settings::environment()) {
+            let environment = match own_environment() {
+                Ok(environment) => environment,
+                Err(why) => return unable(&why),
+            };
+            match Settings::load_sandbox(&flags(given, true, addresses), &environment) {
                 Ok((options, log)) => run(&log, boot::sandbox(options)),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
         Command::Check { given, sandbox } => {
-            let (flags, environment) = (flags(given, sandbox, Vec::new()), settings::environment());
+            let (flags, environment) = (flags(given, sandbox, Vec::new()), settings::variables());
             print!("{}", Settings::shown(&flags, &environment));
             match Settings::load(&flags, &environment) {
                 Ok(_) => ExitCode::SUCCESS,
@@ -185,7 +194,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Ledger { given, sandbox, question } => {
-            match Settings::load(&flags(given, sandbox, Vec::new()), &settings::environment()) {
+            match Settings::load(&flags(given, sandbox, Vec::new()), &settings::variables()) {
                 Ok(settings) => ask(&settings, question),
                 Err(mistakes) => wrong(&mistakes),
             }
@@ -202,6 +211,17 @@ fn main() -> ExitCode {
             }
         },
     }
+}
+
+/// The settings in the environment of a program that runs for long: what is secret is not left there.
+fn own_environment() -> Result<Vec<(String, String)>, String> {
+    settings::take_secrets_out()?;
+    settings::environment().map_err(|error| format!("what was handed over cannot be read: {error}"))
+}
+
+fn unable(why: &str) -> ExitCode {
+    eprintln!("gizad: {why}");
+    ExitCode::FAILURE
 }
 
 fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<String>)>) -> Flags {

@@ -67,6 +67,8 @@ struct Shared {
     mischief: Mischief,
     memory: Memory,
     personality: Personality,
+    /// The identifier and the secret it accepts.
+    pair: (String, String),
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl Sandbox {
             mischief: Mischief::default(),
             memory: Memory::default(),
             personality: options.personality,
+            pair: (options.identifier.clone(), options.secret.clone()),
         };
         let world = World { options: Arc::new(options), shared: Arc::new(Mutex::new(shared)) };
         Self { provider, control, world }

@@ -6,6 +6,7 @@
 mod access;
 mod check;
 mod claims;
+mod handed;
 mod key;
 mod layers;
 mod listen;
@@ -16,11 +17,15 @@ mod traffic;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::upstream::Credentials;
 use crate::{edge, policy, sandbox, telemetry, upstream};
 
 pub use access::caller;
-pub use layers::{Given, Mistake, environment};
+pub use handed::{environment, take_secrets_out, variables};
+pub use key::Pair;
+pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
@@ -33,7 +38,9 @@ pub struct Settings {
     pub listen: Listen,
     /// The provider.
     pub upstream: upstream::Options,
-    /// The account's key.
+    /// Where the account's key comes from.
+    pub pair: Pair,
+    /// The account's key, as it was read.
     pub credentials: Credentials,
     /// What happens to calls.
     pub policy: policy::Options,
@@ -46,7 +53,7 @@ pub struct Settings {
     /// Where is kept what must not be lost.
     pub ledger: Ledger,
     /// The secret that the ledger was sealed with before, if it is to be sealed anew.
-    pub former_secret: Option<String>,
+    pub former_secret: Option<Zeroizing<String>>,
     /// How long running calls may take to finish.
     pub grace: Duration,
     /// The log.

@@ -1,6 +1,7 @@
 //! The log: to standard error, as text for a person at a terminal and as JSON for everybody else.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{self, PanicHookInfo};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
@@ -45,6 +46,23 @@ impl Options {
     }
 }
 
+/// Has a panic say where it was, and not what it said: that may be made of a request, an answer or a secret.
+pub fn hush_panics() {
+    panic::set_hook(Box::new(|about| {
+        let at = place(about);
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(at, "a mistake in gizad: something panicked");
+        } else {
+            let _nobody_reads =
+                writeln!(io::stderr(), "gizad: a mistake in gizad: something panicked at {at}");
+        }
+    }));
+}
+
+fn place(about: &PanicHookInfo<'_>) -> String {
+    about.location().map_or_else(|| "a place that is not known".to_owned(), ToString::to_string)
+}
+
 /// Starts logging.
 ///
 /// # Errors
@@ -56,5 +74,40 @@ pub fn start(options: &Options) -> Result<(), TryInitError> {
     } else {
         let colours = io::stderr().is_terminal();
         registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    static SAID: Mutex<String> = Mutex::new(String::new());
+
+    struct Kept;
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            SAID.lock().expect("sound").push_str(&String::from_utf8_lossy(bytes));
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_says_where_and_not_what() {
+        let log = tracing_subscriber::registry().with(fmt::layer().json().with_writer(|| Kept));
+        log.try_init().expect("nothing logs yet");
+        let usual = panic::take_hook();
+        hush_panics();
+        let caught = panic::catch_unwind(|| panic!("{}", "canary-in-a-panic"));
+        panic::set_hook(usual);
+        let said = SAID.lock().expect("sound").clone();
+        assert!(caught.is_err() && said.contains("src/telemetry.rs:"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
     }
 }

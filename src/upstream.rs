@@ -13,7 +13,7 @@ mod retry_after;
 mod target;
 mod value;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -60,12 +60,14 @@ pub struct Options {
 /// The provider as a service: the last layer of every stack.
 #[derive(Clone)]
 pub struct Upstream {
-    inner: Arc<Inner>,
+    way: Arc<Way>,
+    /// The pair that is used from the next call on.
+    credentials: Arc<RwLock<Arc<Credentials>>>,
 }
 
-struct Inner {
+/// How the provider is reached.
+struct Way {
     options: Options,
-    credentials: Credentials,
     lanes: Lanes,
 }
 
@@ -77,8 +79,32 @@ impl Upstream {
     pub fn new(options: Options, credentials: Credentials) -> Result<Self, String> {
         let waits = Waits { connect: options.connect_timeout, total: options.timeout };
         let lanes = Lanes::new(&options.target, waits, &options.extra_ca)?;
-        Ok(Self { inner: Arc::new(Inner { options, credentials, lanes }) })
+        let credentials = Arc::new(RwLock::new(Arc::new(credentials)));
+        Ok(Self { way: Arc::new(Way { options, lanes }), credentials })
     }
+
+    /// The same provider, asked with another pair: to try that before it is used.
+    #[must_use]
+    pub fn with(&self, credentials: &Credentials) -> Self {
+        let credentials = Arc::new(RwLock::new(Arc::new(credentials.clone())));
+        Self { way: self.way.clone(), credentials }
+    }
+
+    /// Uses another pair from the next call on. What is under way ends with the one it began with.
+    pub fn replace(&self, credentials: Credentials) {
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+    }
+
+    fn exchange(&self) -> Exchange {
+        let credentials = self.credentials.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Exchange { way: self.way.clone(), credentials }
+    }
+}
+
+/// One exchange, which is sent and cleaned with the same pair.
+struct Exchange {
+    way: Arc<Way>,
+    credentials: Arc<Credentials>,
 }
 
 impl Service<Call> for Upstream {
@@ -91,23 +117,23 @@ impl Service<Call> for Upstream {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let inner = self.inner.clone();
-        Box::pin(async move { inner.answer(&call).await })
+        let exchange = self.exchange();
+        Box::pin(async move { exchange.answer(&call).await })
     }
 }
 
-impl Inner {
+impl Exchange {
     async fn answer(&self, call: &Call) -> Result<Reply, Fault> {
         let outgoing = encode::encode(call)?;
-        let source = &self.options.frontend_source;
+        let source = &self.way.options.frontend_source;
         // Credentials are added last; the public catalog goes without, and what must not run twice goes alone.
         let sent = match call.effect {
-            Effect::Public => self.lanes.send_shared(Request::Get(query(outgoing, source))).await,
+            Effect::Public => self.way.lanes.send_shared(Request::Get(query(outgoing, source))).await,
             Effect::Read | Effect::Secret | Effect::Converge => {
-                self.lanes.send_shared(Request::Post(self.credentials.seal(&outgoing, source))).await
+                self.way.lanes.send_shared(Request::Post(self.credentials.seal(&outgoing, source))).await
             }
             Effect::Once | Effect::Spend => {
-                self.lanes.send_alone(self.credentials.seal(&outgoing, source)).await
+                self.way.lanes.send_alone(self.credentials.seal(&outgoing, source)).await
             }
         };
         let received = sent.map_err(|broken| broken_off(call.effect, &broken))?;
@@ -116,7 +142,7 @@ impl Inner {
 
     fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
         let (operation, effect) = (call.operation, call.effect);
-        let judge = Judge { operation, effect, words: &self.options.words };
+        let judge = Judge { operation, effect, words: &self.way.options.words };
         let own = secrets(call);
         let scrub = |text: &str| {
             own.iter().fold(self.credentials.scrub(text), |text, secret| text.replace(secret, REDACTED))

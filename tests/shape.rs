@@ -40,6 +40,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio_postgres", &["ledger"]),
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
+    ("zeroize", &["settings", "upstream"]),
+    ("rustix", &["boot"]),
     ("toml", &["settings"]),
     ("clap", &["main"]),
 ];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::contract::Contract;
 use crate::edge;
-use crate::policy::{Traffic, breaker};
+use crate::policy::Traffic;
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,10 @@ impl Admin {
         request: &Request<B>,
         peer: Option<IpAddr>,
     ) -> Response<Body> {
+        // Before anything is said, or a page that rebinds a name would read it.
+        if let Err(fault) = edge::from_a_probe(request.uri(), request.headers(), &self.hosts) {
+            return problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail);
+        }
         let path = request.uri().path();
         let takes = match path {
             "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
@@ -62,7 +66,6 @@ impl Admin {
             return response;
         }
         match path {
-            // Probes come by whatever address the pod has.
             "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
             "/readyz" => self.ready(state),
             // No token is asked for here, so beyond the probes nobody is answered but this machine, whatever the listener is
@@ -82,12 +85,14 @@ impl Admin {
         }
     }
 
-    /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not.
+    /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not. A restart would
+    /// mend neither.
     fn ready(&self, state: State) -> Response<Body> {
-        let degraded = self.traffic.shown().breaker != breaker::Shown::Closed;
-        match (state, degraded) {
-            (State::Ready, false) => answered(&json!({"status": "ready"}), StatusCode::OK),
-            (State::Ready, true) => answered(&json!({"status": "degraded"}), StatusCode::OK),
+        match (state, self.traffic.shown().degraded()) {
+            (State::Ready, None) => answered(&json!({"status": "ready"}), StatusCode::OK),
+            (State::Ready, Some(reason)) => {
+                answered(&json!({"status": "degraded", "reason": reason}), StatusCode::OK)
+            }
             (State::Draining | State::Gone, _) => {
                 answered(&json!({"status": "draining"}), StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -105,6 +110,7 @@ impl Admin {
                 "waiting": {"writes": writes, "reads": reads, "polls": polls},
             },
             "breaker": shown.breaker.as_str(),
+            "credentials": shown.refused.map_or("accepted", |reason| reason.as_str()),
             "cache": {"answers": shown.answers, "bytes": shown.bytes},
         })
     }
@@ -158,11 +164,12 @@ mod tests {
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
         let admin = Admin { contract, traffic, hosts: Vec::new() };
-        let asked = |method: &str, path: &str, peer: &str| {
-            let request = Request::builder().method(method).uri(path).header("host", "localhost").body(());
+        let named = |method: &str, path: &str, host: &str, peer: &str| {
+            let request = Request::builder().method(method).uri(path).header("host", host).body(());
             let peer = Some(peer.parse().expect("an address"));
             admin.answer(State::Ready, &request.expect("a request"), peer).status().as_u16()
         };
+        let asked = |method: &str, path: &str, peer: &str| named(method, path, "localhost", peer);
         for (method, path, elsewhere) in [
             ("GET", "/livez", 200),
             ("GET", "/readyz", 200),
@@ -171,6 +178,20 @@ mod tests {
         ] {
             assert_eq!(asked(method, path, "10.1.2.3"), elsewhere, "{path}");
             assert_eq!((asked(method, path, "127.0.0.1"), asked(method, path, "::1")), (200, 200), "{path}");
+            assert_eq!(
+                named(method, path, "10.1.2.4:7071", "10.1.2.3"),
+                elsewhere,
+                "{path} by the address of a pod"
+            );
+        }
+        for (method, path) in [
+            ("GET", "/livez"),
+            ("GET", "/status"),
+            ("POST", "/cache/purge"),
+            ("GET", "/nothing"),
+            ("PUT", "/livez"),
+        ] {
+            assert_eq!(named(method, path, "rebound.evil.com:7071", "127.0.0.1"), 403, "{path}");
         }
     }
 }

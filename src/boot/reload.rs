@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 
 use crate::edge::tls::Tls;
 use crate::policy::{Traffic, purchase};
-use crate::settings::{Mistake, Settings};
+use crate::settings::{Mistake, Pair, Settings};
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "access.",
     "callers.",
+    "credentials.",
     "deadline.",
     "quota.",
     "pace.",
@@ -29,6 +31,7 @@ pub(super) async fn run(
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
     traffic: &Traffic,
     desk: &purchase::Desk,
+    pairs: &watch::Sender<Pair>,
     tls: Option<&Tls>,
     mut written: Vec<(String, String)>,
 ) {
@@ -37,7 +40,8 @@ pub(super) async fn run(
             Ok(settings) => {
                 traffic.change(&settings.policy);
                 desk.change(&settings.policy.purchase);
-                // Files that were replaced are no change of a setting.
+                // Also when nothing else has changed: what is in its files may have.
+                pairs.send_replace(settings.pair);
                 let certified = tls.zip(settings.listen.tls.as_ref());
                 if let Some((present, next)) = certified {
                     present.change(next);
@@ -58,7 +62,7 @@ pub(super) async fn run(
                 }
                 // What still needs a restart is said again the next time.
                 written.retain(|(path, _)| !is_live(path));
-                written.extend(settings.written.into_iter().filter(|(path, _)| !!is_live(path)));
+                written.extend(settings.written.into_iter().filter(|(path, _)| is_live(path)));
             }
             Err(mistakes) => {
                 for mistake in &mistakes {

@@ -25,6 +25,8 @@ const LATE: u8 = 3;
 pub struct Deadline {
     begun: Instant,
     end: Option<Instant>,
+    /// What must be left of it for anything to begin.
+    least: Duration,
     shared: Arc<Shared>,
 }
 
@@ -51,15 +53,16 @@ impl Deadline {
     #[must_use]
     pub fn new(begun: Instant, asked: Option<Duration>) -> Self {
         let end = asked.and_then(|asked| begun.checked_add(asked));
-        Self { begun, end, shared: Arc::default() }
+        Self { begun, end, least: Duration::ZERO, shared: Arc::default() }
     }
 
-    /// The same with a bound: what it has if nothing was asked for, and the most it can have.
+    /// The same with bounds: what it has if nothing was asked for, the most it can have, and what must be left of it for
+    /// anything to begin.
     #[must_use]
-    pub fn bounded(self, usual: Duration, longest: Duration) -> Self {
+    pub fn bounded(self, usual: Duration, longest: Duration, least: Duration) -> Self {
         let most = self.begun + longest;
         let end = self.end.unwrap_or(self.begun + usual).min(most);
-        Self { end: Some(end), ..self }
+        Self { end: Some(end), least, ..self }
     }
 
     /// When the call's request came in.
@@ -78,6 +81,12 @@ impl Deadline {
     #[must_use]
     pub fn left(&self) -> Duration {
         self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(ambient::instant()))
+    }
+
+    /// The last moment at which it is worth to begin; none if it was not bounded.
+    #[must_use]
+    pub fn latest(&self) -> Option<Instant> {
+        self.end.map(|end| end.checked_sub(self.least).unwrap_or(self.begun))
     }
 
     /// Marks the call as under way, unless it was given up.
@@ -175,7 +184,10 @@ mod tests {
     fn a_budget_has_a_default_and_a_most() {
         let begun = ambient::instant();
         let (usual, longest) = (Duration::from_secs(30), Duration::from_secs(60));
-        let end = |asked| Deadline::new(begun, asked).bounded(usual, longest).end().expect("bounded") - begun;
+        let end = |asked| {
+            Deadline::new(begun, asked).bounded(usual, longest, Duration::ZERO).end().expect("bounded")
+                - begun
+        };
         assert_eq!(end(None), usual);
         assert_eq!(end(Some(Duration::from_millis(5))), Duration::from_millis(5));
         assert_eq!(end(Some(Duration::MAX)), usual, "more than a clock can hold is as good as nothing");

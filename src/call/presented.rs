@@ -48,6 +48,14 @@ pub struct Certificate {
     pub subject: String,
 }
 
+impl Presented {
+    /// Whether nothing at all says who it is.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.token.is_none() && self.peer == Peer::Unproven
+    }
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the user with the uid {} and the gid {}", self.uid, self.gid)

@@ -3,7 +3,6 @@
 mod frame;
 mod watch;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +10,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::routing::any;
 use axum::{BoxError, Router};
+use fnv::FnvHashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::StreamBody;
 use hyper::body::{Frame, Incoming};
@@ -22,8 +22,9 @@ use tonic_health::server::HealthReporter;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
 use tower::{Layer as _, ServiceExt as _};
 
+use super::head::head;
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, key, memory, rate, standing, status};
+use super::{Arrival, Gate, Options, body, key, status};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Message, Operation, Watch, nearest};
 use crate::fault::{Fault, Reason};
@@ -32,7 +33,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The face.
 pub(super) struct Grpc {
-    methods: HashMap<&'static str, &'static Operation>,
+    methods: FnvHashMap<&'static str, &'static Operation>,
     /// Health, reflection, and whatever is not there.
     others: Router,
     /// The methods once more, for those who speak gRPC-Web.
@@ -131,7 +132,7 @@ where
     B: hyper::body::Body<Error: Into<BoxError>>,
 {
     match read_call(operation, &options, &headers, body, &arrival).await {
-        Ok(call) => match gate(call).await {
+        Ok(call) => match (gate.call)(call).await {
             Ok(reply) => success(&reply),
             Err(fault) => failure(&fault, &arrival.id),
         },
@@ -228,15 +229,7 @@ fn success(reply: &Reply) -> Response<Body> {
     // No length is announced: gRPC-Web puts the trailers behind the message.
     let frames = [Frame::data(framed), Frame::trailers(ok)].map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    memory::write(reply, headers);
-    if let Some(limit) = &reply.limit {
-        rate::write(limit, headers);
-    }
-    if let Some(of) = &reply.standing {
-        standing::write(&of.operation, of.replayed, headers);
-    }
+    *response.headers_mut() = head(reply, "application/grpc");
     response
 }
 

@@ -1,7 +1,6 @@
 //! What a reply says about memory, in headers of REST and, by the same names, in metadata of gRPC: `Cache-Control`,
 //! `Age` (RFC 9111), `ETag` (RFC 9110) and `Cache-Status` (RFC 9211).
 
-use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -25,45 +24,18 @@ pub(super) fn write(reply: &Reply, headers: &mut HeaderMap) {
     if !memory.kept {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     } else {
-        headers.insert(
-            CACHE_CONTROL,
-            CONTROL.with(|last| last.of((memory.lifetime, memory.public), || control(memory))),
-        );
+        headers.insert(CACHE_CONTROL, value(&control(memory)));
         headers.insert(AGE, HeaderValue::from(memory.age.as_secs()));
         if let Ok(tag) = HeaderValue::from_maybe_shared(tag(reply)) {
             headers.insert(ETAG, tag);
         }
     }
-    let (ttl, collapsed) = (remaining(memory), reply.collapsed);
-    let key = (memory.taken, ttl, memory.kept, collapsed);
-    headers.insert(CACHE_STATUS, STATUS.with(|last| last.of(key, || status(memory, ttl, collapsed))));
+    headers.insert(CACHE_STATUS, value(&status(memory, remaining(memory), reply.collapsed)));
 }
 
-thread_local! {
-    static CONTROL: Last<(Lifetime, bool)> = const { Last::new() };
-    static STATUS: Last<(Taken, i64, bool, bool)> = const { Last::new() };
-}
-
-/// The last value of a header, which is nearly always the next one too: writing it anew would cost more than all the rest
-/// of an answer from memory.
-struct Last<K>(RefCell<Option<(K, HeaderValue)>>);
-
-impl<K: PartialEq> Last<K> {
-    const fn new() -> Self {
-        Self(RefCell::new(None))
-    }
-
-    fn of(&self, key: K, write: impl FnOnce() -> String) -> HeaderValue {
-        let mut last = self.0.borrow_mut();
-        match &*last {
-            Some((known, value)) if *known == key => value.clone(),
-            _ => {
-                // Made of our own words and of digits.
-                let value = HeaderValue::from_str(&write()).unwrap_or(HeaderValue::from_static(""));
-                last.insert((key, value)).1.clone()
-            }
-        }
-    }
+/// Made of our own words and of digits.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Whether the caller has this answer already (RFC 9110, section 13.1.2).

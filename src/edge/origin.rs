@@ -20,26 +20,38 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// # Errors
 /// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
 pub fn check(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
-    if !authority(uri, headers).as_ref().is_some_and(|authority| is_known(authority.host(), hosts)) {
-        let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
-        return Err(Fault::new(Reason::HostNotAllowed, detail));
-    }
-    check_site(uri, headers)
+    host(uri, headers, hosts)?;
+    site(uri, headers)
 }
 
-/// Refuses what a browser sends on behalf of another site, whatever the host.
+/// Refuses what only a web page would send to a probe. Probes come by whatever address the pod has, and some name no host
+/// at all; a page that rebinds comes by a name.
 ///
 /// # Errors
-/// `CROSS_SITE`.
-pub(super) fn check_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
-    let authority = authority(uri, headers);
-    let text = |value: &HeaderValue| value.to_str().unwrap_or("?").to_owned();
-    let site = headers.get(SITE).map(text);
-    let elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
-    let own = authority.as_ref().map(Authority::as_str);
+/// `HOST_NOT_ALLOWED` and `CROSS_SITE`.
+pub fn probe(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+    if authority(uri, headers).is_some_and(|authority| bare(authority.host()).parse::<IpAddr>().is_err()) {
+        host(uri, headers, hosts)?;
+    }
+    site(uri, headers)
+}
+
+/// Refuses a host that is not known.
+pub(super) fn host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(), Fault> {
+    if authority(uri, headers).is_some_and(|authority| is_known(authority.host(), hosts)) {
+        return Ok(());
+    }
+    let detail = "the Host is neither this machine nor one of listen.hosts in the settings";
+    Err(Fault::new(Reason::HostNotAllowed, detail))
+}
+
+/// Refuses what a browser sends on behalf of another site.
+pub(super) fn site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
+    let elsewhere = headers.get(SITE).is_some_and(|site| site != "same-origin" && site != "none");
     let foreign = [ORIGIN, REFERER].iter().filter_map(|name| headers.get(name)).any(|value| {
-        let uri: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
-        uri.as_ref().and_then(Uri::authority).map(Authority::as_str) != own
+        let page: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
+        let own = authority(uri, headers);
+        page.as_ref().and_then(Uri::authority).map(Authority::as_str) != own.as_ref().map(Authority::as_str)
     });
     if elsewhere || foreign {
         return Err(Fault::new(Reason::CrossSite, "a web page of another site may not call this API"));
@@ -47,7 +59,7 @@ pub(super) fn check_site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The host that a request names. HTTP/2 has it in the target.
+/// Who is spoken to. HTTP/2 has it in the target.
 fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     let named = || headers.get(HOST).map(HeaderValue::as_bytes);
     uri.authority().cloned().or_else(|| Authority::try_from(named()?).ok())
@@ -55,22 +67,46 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 
 /// This machine by address or by its one certain name, and what the operator has added.
 fn is_known(host: &str, hosts: &[String]) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bare = bare(host);
     host.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || hosts.iter().any(|known| known.eq_ignore_ascii_case(bare))
+}
+
+/// An address of IPv6 without its brackets.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(headers: &[(&str, &str)]) -> Option<Reason> {
+    type Check = fn(&Uri, &HeaderMap, &[String]) -> Result<(), Fault>;
+
+    fn refused(check: Check, headers: &[(&str, &str)]) -> Option<Reason> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
         }
         check(&Uri::from_static("/wallet"), &map, &["gizad.svc".to_owned()]).err().map(|fault| fault.reason)
+    }
+
+    fn checked(headers: &[(&str, &str)]) -> Option<Reason> {
+        refused(check, headers)
+    }
+
+    #[test]
+    fn probes_come_by_any_address_and_pages_by_none() {
+        assert_eq!(refused(probe, &[]), None, "HTTP/1.0 names no host");
+        for host in ["10.1.2.3:7071", "[2001:db8::1]:7071", "127.0.0.1", "localhost:7071", "gizad.svc"] {
+            assert_eq!(refused(probe, &[("host", host)]), None, "{host}");
+            let page = [("host", host), ("origin", "http://evil.com")];
+            assert_eq!(refused(probe, &page), Some(Reason::CrossSite), "{host}");
+        }
+        for host in ["evil.com:7071", "10.1.2.3.evil.com"] {
+            assert_eq!(refused(probe, &[("host", host)]), Some(Reason::HostNotAllowed), "{host}");
+        }
     }
 
     #[test]

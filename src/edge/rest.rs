@@ -4,7 +4,7 @@ mod explain;
 mod read;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use bytes::Bytes;
+use fnv::FnvHashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
@@ -23,8 +24,9 @@ use hyper::body::{Body as _, Incoming};
 use prost_reflect::DynamicMessage;
 use tower::ServiceExt as _;
 
+use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Gate, Options, body, key, memory, problem, rate, standing};
+use super::{Answering, Arrival, Gate, Options, body, key, memory, problem};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -35,7 +37,7 @@ const VERSION: &str = "/v1";
 /// The face.
 pub(super) struct Rest {
     /// What has nothing but its path to read, which needs no router to be found.
-    plain: HashMap<String, &'static Operation>,
+    plain: FnvHashMap<String, &'static Operation>,
     router: Router,
     gate: Gate,
 }
@@ -65,8 +67,16 @@ impl Rest {
             return Either::Right(routed.map(super::infallible));
         };
         let (parts, _nothing) = request.into_parts();
+        let Parts { uri, headers, .. } = &parts;
+        if uri.query().is_none() && arrival.presents_nothing(headers) {
+            let reply = Terms::wishes_alone(headers)
+                .and_then(|wishes| (self.gate.recall)(operation, wishes, arrival.begun));
+            if let Some(reply) = reply {
+                return Either::Left(Either::Right(ready(replied(operation, &reply, headers))));
+            }
+        }
         Either::Left(match plain_call(operation, &parts, &arrival) {
-            Ok(call) => Either::Left(ended(operation, (self.gate)(call), parts.headers, arrival.id)),
+            Ok(call) => Either::Left(ended(operation, (self.gate.call)(call), parts.headers, arrival.id)),
             Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
         })
     }
@@ -136,7 +146,7 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
-        Ok(call) => ended(operation, gate(call), parts.headers, arrival.id).await,
+        Ok(call) => ended(operation, (gate.call)(call), parts.headers, arrival.id).await,
         Err(fault) => {
             let mut response = refuse(&fault, &arrival.id);
             // The rest of the body is not read, so the connection cannot be used again.
@@ -157,10 +167,17 @@ async fn ended(
     id: RequestId,
 ) -> Response<Body> {
     match answering.await {
-        // The condition is one of GET and HEAD alone (RFC 9110, section 13.1.2).
-        Ok(reply) if operation.verb == Verb::Get && memory::is_known(&reply, &asked) => not_modified(&reply),
-        Ok(reply) => success(operation, &reply),
+        Ok(reply) => replied(operation, &reply, &asked),
         Err(fault) => problem::response(&fault, &id),
+    }
+}
+
+fn replied(operation: &Operation, reply: &Reply, asked: &HeaderMap) -> Response<Body> {
+    // The condition is one of GET and HEAD alone (RFC 9110, section 13.1.2).
+    if operation.verb == Verb::Get && memory::is_known(reply, asked) {
+        not_modified(reply)
+    } else {
+        success(operation, reply)
     }
 }
 
@@ -248,8 +265,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
     let body = reply.content.made(Made::Rest, |message| write::json(&operation.output, message).into());
     let mut response = Response::new(Body::from(body));
-    // As many as there usually are.
-    response.headers_mut().reserve(8);
+    *response.headers_mut() = head(reply, "application/json");
     *response.status_mut() = match &reply.standing {
         Some(standing) if !standing.done => StatusCode::ACCEPTED,
         // What was only checked has made nothing.
@@ -257,9 +273,6 @@ fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
         _ if operation.creates() => StatusCode::CREATED,
         _ => StatusCode::OK,
     };
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    describe(reply, headers);
     response
 }
 
@@ -267,19 +280,10 @@ fn success(operation: &Operation, reply: &Reply) -> Response<Body> {
 fn not_modified(reply: &Reply) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_MODIFIED;
-    describe(reply, response.headers_mut());
+    *response.headers_mut() = head(reply, "application/json");
+    // There is nothing that would have a type.
+    response.headers_mut().remove(CONTENT_TYPE);
     response
-}
-
-/// What a reply says beside its body.
-fn describe(reply: &Reply, headers: &mut HeaderMap) {
-    memory::write(reply, headers);
-    if let Some(limit) = &reply.limit {
-        rate::write(limit, headers);
-    }
-    if let Some(of) = &reply.standing {
-        standing::write(&of.operation, of.replayed, headers);
-    }
 }
 
 async fn nothing_here(paths: Vec<&'static str>, request: Request<Body>) -> Response<Body> {

@@ -80,6 +80,20 @@ impl Ledger {
         Ok(Self { store, keys: Arc::new(keys) })
     }
 
+    /// Seals its key with another secret, so that it is opened with that one from the next start on. Nothing changes for whoever
+    /// uses it now. Another writer of the same account may have done so already.
+    ///
+    /// # Errors
+    /// When it is sealed with neither of the two, or the store has trouble. It is then sealed as it was.
+    pub async fn seal_anew(&self, wrap: &Wrap, former: &Wrap) -> Result<(), Trouble> {
+        let kept = self.store.note(KEY).await?.unwrap_or_default();
+        let (_, anew) = Keys::open(&kept, wrap, Some(former))?;
+        match anew {
+            Some(anew) => self.store.set_note(KEY, &anew, Some(&kept)).await,
+            None => Ok(()),
+        }
+    }
+
     /// The store below it.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {

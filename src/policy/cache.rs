@@ -5,36 +5,34 @@
 
 mod decision;
 mod memory;
+mod shelf;
 
 use std::collections::BTreeMap;
 use std::future::ready;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use prost::Message as _;
-use prost_reflect::DynamicMessage;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
-use super::kept::KeptReply;
 use super::{Answer, Answering, Inner};
 use crate::ambient;
 use crate::call::{self, Call, Caller, Deadline, Lifetime, Reply, Taken, Wishes};
-use crate::contract::{Contract, Effect, canonical};
+use crate::contract::{Effect, Operation, canonical};
 use crate::fault::{Fault, Reason, Sent};
 
 use decision::{Decision, decide};
-use memory::{Entry, Found, Key, Memory};
+use memory::{Entry, Found, Key};
+
+pub(super) use shelf::Shelf;
 
 /// The time that a refresh in the background has.
 const REFRESH_TIME: Duration = Duration::from_secs(30);
 /// What is left of a call's time for its answer when the provider is given up on.
 const MARGIN: Duration = Duration::from_millis(50);
-/// The rule of an answer that was found on disk.
-const FROM_DISK: &str = "kept_on_disk";
 
 /// The memory's settings.
 #[derive(Clone, Debug)]
@@ -52,90 +50,9 @@ pub struct Options {
 }
 
 impl Options {
-    fn lifetime(&self, call: &Call) -> Lifetime {
-        let usual = if call.effect == Effect::Public { self.catalog } else { Lifetime::default() };
-        self.operations.get(&call.operation.name).copied().unwrap_or(usual)
-    }
-}
-
-/// What all calls for the account share.
-pub(super) struct Shelf {
-    memory: Arc<Memory>,
-    options: RwLock<Arc<Options>>,
-    /// Refreshes that nobody waits for. A stop does not wait for them either.
-    tasks: TaskTracker,
-}
-
-impl Shelf {
-    pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
-        Self { memory: Arc::new(Memory::new()), options: RwLock::new(Arc::new(options.clone())), tasks }
-    }
-
-    fn options(&self) -> Arc<Options> {
-        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn change(&self, options: &Options) {
-        self.memory.shrink(options.bytes);
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
-    }
-
-    /// Forgets everything, or everything of one operation; says how much that was.
-    pub(super) fn purge(&self, operation: Option<&str>) -> usize {
-        self.memory.purge(operation)
-    }
-
-    /// How many answers are kept, and how many bytes they take.
-    pub(super) fn size(&self) -> (usize, usize) {
-        self.memory.size()
-    }
-
-    pub(super) fn revision(&self) -> u64 {
-        self.memory.revision()
-    }
-
-    /// The catalog, for the copy on disk.
-    pub(super) fn kept(&self) -> Vec<KeptReply> {
-        let entries = self.memory.public();
-        entries
-            .iter()
-            .map(|entry| KeptReply {
-                operation: entry.operation.name.clone(),
-                request: entry.request.clone(),
-                reply: entry.content.message().encode_to_vec(),
-                asked_unix_ms: entry.asked_unix_millis(),
-            })
-            .collect()
-    }
-
-    /// Takes the catalog from its copy on disk. What cannot be read any more is left out.
-    pub(super) fn restore(&self, contract: &'static Contract, kept: &[KeptReply]) {
-        let most = self.options().bytes;
-        for kept in kept {
-            let operation = contract.operation(&kept.operation).filter(|o| o.effect == Effect::Public);
-            let Some(operation) = operation else { continue };
-            let decode = |message: &prost_reflect::MessageDescriptor, bytes: &[u8]| {
-                DynamicMessage::decode(message.clone(), bytes).ok()
-            };
-            let request = decode(&operation.input.descriptor, &kept.request);
-            let (Some(request), Some(message)) = (request, decode(&operation.output.descriptor, &kept.reply))
-            else {
-                continue;
-            };
-            // By a clock that was turned back, it would never grow old.
-            let age = ambient::unix_millis().saturating_sub(kept.asked_unix_ms);
-            let age = Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX));
-            let Some(asked) = ambient::instant().checked_sub(age) else { continue };
-            let reply = Reply { asked, ..Reply::new(message, FROM_DISK, false) };
-            let found = Found {
-                asked_unix_millis: kept.asked_unix_ms,
-                // What was bought between then and now, nobody knows.
-                spoiled: true,
-                ..Found::now(operation, kept.request.clone(), true, reply)
-            };
-            let marks = self.memory.marks();
-            self.memory.keep((&operation.name, canonical(&request)), found, marks, most);
-        }
+    fn lifetime(&self, operation: &Operation, effect: Effect) -> Lifetime {
+        let usual = if effect == Effect::Public { self.catalog } else { Lifetime::default() };
+        self.operations.get(&operation.name).copied().unwrap_or(usual)
     }
 }
 
@@ -163,7 +80,7 @@ impl<S: Inner> Cache<S> {
 
     fn read(&self, call: Call) -> Answering {
         let options = self.shelf.options();
-        let lifetime = options.lifetime(&call);
+        let lifetime = options.lifetime(call.operation, call.effect);
         if lifetime.ttl.is_zero() {
             return Box::pin(self.clone().bypass(call));
         }
@@ -294,21 +211,7 @@ impl<S: Inner> Service<Call> for Cache<S> {
 }
 
 fn answered(entry: &Entry, taken: Taken, lifetime: Lifetime) -> Answering {
-    let age = entry.age();
-    // What was spoiled is not fresh, however young.
-    let ttl = if entry.is_spoiled() { lifetime.ttl.min(age) } else { lifetime.ttl };
-    let lifetime = Lifetime { ttl, ..lifetime };
-    let reply = Reply {
-        content: entry.content.clone(),
-        rule: entry.rule,
-        noisy: false,
-        asked: entry.asked(),
-        collapsed: false,
-        memory: Some(call::Memory { taken, age, lifetime, public: entry.public, kept: true }),
-        limit: None,
-        standing: None,
-    };
-    Box::pin(ready(Ok(reply)))
+    Box::pin(ready(Ok(entry.reply(taken, lifetime, entry.age()))))
 }
 
 /// An answer of the provider.

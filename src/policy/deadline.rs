@@ -81,17 +81,19 @@ impl Clock {
             ));
         }
         let mut typical = self.typical(call.effect).lock().unwrap_or_else(PoisonError::into_inner);
-        let needed = self.options().least.max(typical.time);
+        let least = self.options().least;
         let left = call.deadline.left();
-        if left < needed {
-            if left >= self.options().least {
+        if left < least.max(typical.time) {
+            if left >= least {
                 typical.doubt();
             }
-            let detail = format!(
-                "{} ms are left for this call, and the provider usually takes up to {} ms; nothing was sent",
-                left.as_millis(),
-                needed.as_millis()
-            );
+            let needed = if least < typical.time {
+                format!("the provider usually takes up to {} ms", typical.time.as_millis())
+            } else {
+                format!("nothing is begun with less than {} ms (deadline.least)", least.as_millis())
+            };
+            let detail =
+                format!("{} ms are left for this call, and {needed}; nothing was sent", left.as_millis());
             return Err(Fault::new(Reason::DeadlineExceeded, detail));
         }
         Ok(())
@@ -150,7 +152,8 @@ impl<S: Inner> Service<Call> for Answer<S> {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let options = self.clock.options();
-        let deadline = call.deadline.clone().bounded(options.usual(call.effect), options.longest);
+        let deadline =
+            call.deadline.clone().bounded(options.usual(call.effect), options.longest, options.least);
         let effect = call.effect;
         let mut answer = self.inner.call(Call { deadline: deadline.clone(), ..call });
         let waiting = Waiting(deadline.clone());

@@ -13,7 +13,7 @@ use super::{Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Deadline, Face, Memory, Reply, RequestId, Taken};
 use crate::contract::{Effect, Operation};
-use crate::fault::{Fault, ProviderMessage, Reason};
+use crate::fault::{Fault, ProviderMessage, Reason, Sent};
 
 /// Logs what passes.
 #[derive(Clone)]
@@ -45,6 +45,11 @@ impl<S: Inner> Service<Call> for Log<S> {
             answer
         })
     }
+}
+
+/// Whether a line is written of what is answered from memory.
+pub(super) fn writes_hits() -> bool {
+    tracing::enabled!(Level::DEBUG)
 }
 
 /// The line of one call. If its caller hangs up, it is written all the same.
@@ -86,7 +91,7 @@ impl Line {
                 provider: None,
             }),
             Err(fault) => self.write(&End {
-                level: level(fault.reason),
+                level: level(fault),
                 outcome: fault.reason.as_str(),
                 sent: fault.sent.as_str(),
                 rule: fault.rule(),
@@ -103,7 +108,8 @@ impl Line {
     }
 
     fn write(&self, end: &End<'_>) {
-        let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
+        // To the microsecond.
+        let duration_ms = (self.begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -172,8 +178,10 @@ fn usual(reply: &Reply) -> Level {
 }
 
 /// Loud only where somebody has to do something about it.
-fn level(reason: Reason) -> Level {
-    match reason {
+fn level(fault: &Fault) -> Level {
+    match fault.reason {
+        // Nothing is sent: that was said loudly when it began.
+        Reason::UpstreamAuthFailed | Reason::UpstreamIpNotAllowed if fault.sent == Sent::Never => Level::INFO,
         Reason::Internal => Level::ERROR,
         Reason::OutcomeUnknown
         | Reason::UpstreamAuthFailed

@@ -132,11 +132,13 @@ impl<S: Inner> Service<Call> for Pace<S> {
     }
 }
 
-/// Waits for a turn, at most until the call's time is up: a call may outlive whoever waits for it.
+/// Waits for a turn, at most until it would be of no use: a call may outlive whoever waits for it.
 async fn wait(turn: Turn, account: &Account, call: &Call) -> Result<(), Fault> {
     let given = async { turn.await.map_err(|_in_vain| refused(account.limit())) };
-    match call.deadline.end() {
-        Some(end) => timeout_at(end, given).await.unwrap_or_else(|_| Err(Fault::late(call.effect, false))),
+    match call.deadline.latest() {
+        Some(latest) => {
+            timeout_at(latest, given).await.unwrap_or_else(|_| Err(Fault::late(call.effect, false)))
+        }
         None => given.await,
     }
 }

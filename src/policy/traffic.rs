@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Kept, Options, access, breaker, cache, deadline, guard, pace, quota, retry};
+use super::{Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, retry};
 use crate::ambient;
 use crate::contract::{Contract, Effect};
+use crate::fault::Reason;
 
 /// The state of all policies for one account.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub struct Traffic {
     pub(super) shelf: Arc<cache::Shelf>,
     pub(super) counters: Arc<quota::Counters>,
     pub(super) retry: Arc<retry::Account>,
+    pub(super) credentials: Arc<credentials::Account>,
     pub(super) breaker: Arc<breaker::Account>,
     pub(super) pace: pace::Handle,
     pub(super) spared: Arc<guard::Spared>,
@@ -31,17 +33,29 @@ pub struct Shown {
     pub pace: pace::Shown,
     /// Whether the provider is left alone.
     pub breaker: breaker::Shown,
+    /// Why the provider refuses the credentials, if it does.
+    pub refused: Option<Reason>,
     /// How many answers are in memory.
     pub answers: usize,
     /// How many bytes they take.
     pub bytes: usize,
 }
 
+impl Shown {
+    /// Why calls that ask the provider are answered without it, if they are.
+    #[must_use]
+    pub fn degraded(&self) -> Option<&'static str> {
+        let open = (self.breaker != breaker::Shown::Closed).then_some(Reason::CircuitOpen);
+        self.refused.or(open).map(Reason::as_str)
+    }
+}
+
 impl Traffic {
     /// The state at the beginning, when nothing is known.
     #[must_use]
     pub fn new(contract: &'static Contract, options: &Options) -> Self {
-        // Nobody waits for these tasks: refreshes, and the one that gives turns while calls wait for them.
+        // Nobody waits for these tasks: refreshes, the one that gives turns while calls wait for them, and the one that finds
+        // out whether the credentials are accepted again.
         let tasks = TaskTracker::new();
         // A question that everyone may ask, and that needs no parameters.
         let question = contract.operations().iter().find(|operation| operation.effect == Effect::Public);
@@ -51,6 +65,7 @@ impl Traffic {
             shelf: Arc::new(cache::Shelf::new(&options.cache, tasks.clone())),
             counters: Arc::new(quota::Counters::new(options.quota)),
             retry: Arc::new(retry::Account::new(options.retry)),
+            credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question)),
             pace: pace::Handle::new(&options.pace, tasks),
             spared: Arc::new(guard::Spared::new(&options.protected)),
@@ -76,7 +91,13 @@ impl Traffic {
     #[must_use]
     pub fn shown(&self) -> Shown {
         let (answers, bytes) = self.shelf.size();
-        Shown { pace: self.pace.shown(), breaker: self.breaker.shown(), answers, bytes }
+        let (pace, breaker, refused) = (self.pace.shown(), self.breaker.shown(), self.credentials.refused());
+        Shown { pace, breaker, refused, answers, bytes }
+    }
+
+    /// Goes on with another pair, which was tried and accepted.
+    pub fn renew(&self) {
+        self.credentials.renew();
     }
 
     /// Forgets what is in memory, of all operations or of one; says how many answers that were.

@@ -1,14 +1,20 @@
 //! The control socket: what tests and people use alike to look at the stand-in and to make it misbehave.
 //!
 //! `GET /state`, `GET /ledger`, `GET /requests`, `GET /wire`, `GET /faults`, `POST /faults`, `DELETE /faults`,
-//! `DELETE /requests`, `PUT /personality`, `POST /advance`, `POST /reset`.
+//! `DELETE /requests`, `PUT /personality`, `PUT /credentials`, `POST /advance`, `POST /reset`.
+//!
+//! Absent here: an answer to a web page.
+
+use std::net::IpAddr;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post, put};
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
@@ -31,11 +37,35 @@ pub(super) async fn serve(listener: TcpListener, world: World) {
         .route("/wire", get(wire))
         .route("/faults", get(faults).post(order).delete(behave))
         .route("/personality", put(personality))
+        .route("/credentials", put(credentials))
         .route("/advance", post(advance))
         .route("/reset", post(reset))
-        .with_state(world);
+        .with_state(world)
+        .layer(from_fn(programs));
     // Serving ends only with the process.
     let _never = axum::serve(listener, router).await;
+}
+
+/// Lets programs pass, and what a person typed into a browser.
+async fn programs(request: Request<Body>, next: Next) -> Response<Body> {
+    if is_page(request.headers()) {
+        let mut refused = json(&json!({"error": "a web page may not do this"}));
+        *refused.status_mut() = StatusCode::FORBIDDEN;
+        return refused;
+    }
+    next.run(request).await
+}
+
+/// Whether a web page sends this, from another site or by a name that it has given this address. Such a name has a dot;
+/// those of containers have none.
+fn is_page(headers: &HeaderMap) -> bool {
+    let elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let rebound = host.is_some_and(|host| {
+        let bare = host.host().trim_start_matches('[').trim_end_matches(']');
+        bare.contains('.') && bare.parse::<IpAddr>().is_err()
+    });
+    elsewhere || rebound || headers.contains_key(ORIGIN)
 }
 
 fn json(value: &Json) -> Response<Body> {
@@ -120,6 +150,25 @@ async fn personality(State(world): State<World>, request: Request<Body>) -> Resp
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Accepted {
+    identifier: Option<String>,
+    secret: String,
+}
+
+/// From now on another pair is accepted, and the one before is not.
+async fn credentials(State(world): State<World>, request: Request<Body>) -> Response<Body> {
+    match body::<Accepted>(request).await {
+        Ok(Accepted { identifier, secret }) => {
+            let pair = &mut world.lock().pair;
+            *pair = (identifier.unwrap_or_else(|| pair.0.clone()), secret);
+            json(&json!({}))
+        }
+        Err(wrong) => wrong,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Ahead {
     seconds: i64,
 }
@@ -154,5 +203,30 @@ async fn reset(State(world): State<World>, request: Request<Body>) -> Response<B
             json(&json!({}))
         }
         Err(wrong) => wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_programs() {
+        let sent = |headers: &[(&'static str, &'static str)]| {
+            let headers: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+            is_page(&headers)
+        };
+        for host in ["127.0.0.1:7072", "[::1]:7072", "10.1.2.3", "localhost:7072", "sandbox:7072"] {
+            assert!(!sent(&[("host", host)]), "{host}");
+            assert!(!sent(&[("host", host), ("sec-fetch-site", "none")]), "{host}");
+            assert!(sent(&[("host", host), ("sec-fetch-site", "cross-site")]), "{host}");
+            assert!(sent(&[("host", host), ("origin", "null")]), "{host}");
+        }
+        assert!(sent(&[("host", "rebound.evil.com:7072")]));
     }
 }

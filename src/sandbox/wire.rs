@@ -179,8 +179,8 @@ fn read(
     let (action, identifier, secret) = (take("action"), take("identifier"), take("secret"));
     members.shift_remove("frontend_source");
     let action = action.ok_or_else(|| Refusal::new(Kind::Invalid, "Thiếu tham số action"))?;
-    let known = identifier.as_deref() == Some(&world.options.identifier)
-        && secret.as_deref() == Some(&world.options.secret);
+    let given = identifier.clone().zip(secret.clone());
+    let known = given.is_some_and(|given| given == world.lock().pair);
     let open = PUBLIC.contains(&action.as_str()) && identifier.is_none() && secret.is_none();
     if known || open { Ok((action, members)) } else { Err(Refusal::new(Kind::Auth, "Authentication Failed")) }
 }

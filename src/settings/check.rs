@@ -22,7 +22,7 @@ pub(super) fn settings(
     let mut check = Check { given, mistakes };
     let listen = check.listen(in_sandbox);
     let upstream = check.upstream(in_sandbox);
-    let credentials = if in_sandbox { check.sandbox_pair() } else { check.pair() };
+    let (pair, credentials) = if in_sandbox { check.sandbox_pair() } else { check.pair() };
     let edge = edge::Options {
         max_body: check.whole("limits.body_bytes", 1024, 16 * 1024 * 1024),
         body_timeout: check.duration("limits.body_timeout"),
@@ -39,6 +39,7 @@ pub(super) fn settings(
     let settings = Settings {
         listen,
         upstream,
+        pair,
         credentials,
         policy: check.policy(in_sandbox),
         state: check.state(in_sandbox),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+use zeroize::Zeroize as _;
 
 use super::access::sum;
 use super::{DEFAULTS, Flags};
@@ -13,8 +14,9 @@ use crate::edge::tls::{SPIFFE, subject};
 
 /// Sections whose keys are the operator's own.
 const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "callers", "upstream.words"];
-/// Settings that are never shown.
-const SECRET: [&str; 3] = ["credentials.secret", "ledger.url", "sandbox.secret"];
+/// Settings that are never shown, and are taken out of the environment.
+pub(super) const SECRET: [&str; 4] =
+    ["credentials.identifier", "credentials.secret", "ledger.url", "sandbox.secret"];
 
 /// A setting that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +97,17 @@ pub struct Given {
     pub(super) entries: Vec<Entry>,
 }
 
+impl Drop for Given {
+    /// Wipes what is secret, once the settings are checked.
+    fn drop(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| SECRET.contains(&entry.path.as_str())) {
+            if let Value::String(text) = &mut entry.value {
+                text.zeroize();
+            }
+        }
+    }
+}
+
 impl Given {
     pub(super) fn entry(&self, path: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.path == path)
@@ -116,17 +129,16 @@ impl Given {
     }
 }
 
-/// The variables of this process that are settings.
+/// What the variables of settings begin with.
+pub(super) const PREFIX: &str = "GIZAD_";
+
+/// The file in which systemd hands a credential over (`LoadCredential=`, systemd.exec(5)), if it does.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
-pub fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-        .filter(|(name, _)| name.starts_with(PREFIX))
-        .collect()
+pub(super) fn handed_by_systemd(name: &str) -> Option<PathBuf> {
+    let path = Path::new(&std::env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
+    path.is_absolute().then_some(path).filter(|path| path.exists())
 }
-
-const PREFIX: &str = "GIZAD_";
 
 /// Where a daemon keeps what it remembers, if nothing else is said: what systemd names (its first folder), or the
 /// user's own place for it (XDG base directories).

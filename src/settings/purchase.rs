@@ -77,7 +77,7 @@ impl Check<'_> {
         let url = match (url.is_empty(), file.is_empty()) {
             (true, true) => String::new(),
             (false, true) => url,
-            (true, false) => self.read_line("ledger.url_file", &file),
+            (true, false) => self.read_line("ledger.url_file", &file).to_string(),
             (false, false) => {
                 self.wrong("ledger.url_file", "one of url and url_file, not both");
                 String::new()

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use http::header::{DATE, LOCATION, RETRY_AFTER, SERVER};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use zeroize::Zeroizing;
 
 use super::retry_after;
 use super::target::Target;
@@ -35,7 +36,7 @@ pub(super) enum Request {
     /// Without credentials: `GET ?action=…`.
     Get(Vec<(String, String)>),
     /// With credentials in its body.
-    Post(Vec<u8>),
+    Post(Zeroizing<Vec<u8>>),
 }
 
 /// What came back, not yet understood.
@@ -132,7 +133,7 @@ impl Lanes {
     }
 
     /// Sends what must not run twice, which always carries credentials.
-    pub(super) async fn send_alone(&self, body: Vec<u8>) -> Result<Received, Broken> {
+    pub(super) async fn send_alone(&self, body: Zeroizing<Vec<u8>>) -> Result<Received, Broken> {
         self.fresh.send(body).await
     }
 }

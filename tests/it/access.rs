@@ -21,7 +21,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A new token, and the lines that let its caller in.
-fn token(name: &str, scopes: &str) -> (String, String) {
+pub fn token(name: &str, scopes: &str) -> (String, String) {
     let output = gizad(&["token", "new", name, "--scopes", scopes], &[]);
     assert!(output.status.success(), "{output:?}");
     let said = text(&output.stdout);

@@ -103,6 +103,35 @@ impl<F: Future<Output = super::rig::Answer>> ThenAsk for F {
     }
 }
 
+/// What is fresh is given at once, past all the layers, unless lines of it are logged. Both ways have to say the same.
+#[tokio::test]
+async fn what_is_given_at_once_is_what_the_layers_would_have_given() {
+    let quick = Gateway::as_shipped(&[]);
+    let whole = Gateway::as_shipped(&[("GIZAD_LOG_LEVEL", "debug")]);
+    let wishes = ["", "no-cache", "max-age=60", "max-age=0", "only-if-cached", "no-store", "max-age=x"];
+    let tokens = ["", "Bearer gzd_nobody", "Basic eDp5"];
+    let named =
+        ["cache-control", "etag", "cache-status", "ratelimit", "content-type", "www-authenticate", "allow"];
+    let told = |answer: &super::rig::Answer| {
+        // The seconds that are left may differ by one between the two.
+        let of = |name: &str| answer.header(name).split("; ttl").next().unwrap_or_default().to_owned();
+        (answer.status, named.map(of), answer.json()["reason"].clone())
+    };
+    for path in [PLANS, "/catalog/hosting-plans?page=2", "/wallet"] {
+        for wish in wishes {
+            for token in tokens {
+                let given = [("cache-control", wish), ("authorization", token)];
+                let headers: Vec<_> = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+                let ask = |gateway| Gateway::send(gateway, "GET", path, None, &headers);
+                let (a, b) = tokio::join!(ask(&quick), ask(&whole));
+                assert_eq!(told(&a), told(&b), "{path} {wish} {token}");
+            }
+        }
+    }
+    assert_eq!(quick.seen().await, whole.seen().await);
+    assert!(whole.log().contains("\"DEBUG\"") && !quick.log().contains("\"DEBUG\""), "one took each way");
+}
+
 #[tokio::test]
 async fn five_hundred_cold_readers_are_one_call() {
     for path in [PLANS, "/wallet"] {

@@ -16,6 +16,7 @@ mod answers;
 mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
+mod credentials;
 mod edge;
 mod grpc;
 mod kills;

@@ -1,6 +1,7 @@
 //! A gateway in a process of its own, the callers that talk to it, and the hand on its provider.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,7 +80,8 @@ pub fn unique() -> String {
 pub struct Sandbox {
     child: Child,
     pub url: String,
-    control: String,
+    /// Where it takes orders.
+    pub control: String,
 }
 
 impl Sandbox {
@@ -98,6 +100,11 @@ impl Sandbox {
         let ready: Value = serde_json::from_str(&line).expect("JSON");
         let at = |name: &str| ready[name].as_str().expect("an address").to_owned();
         Self { child, url: at("url"), control: format!("http://{}", at("control")) }
+    }
+
+    /// The number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn kill(&mut self) {
@@ -163,6 +170,21 @@ impl Gateway {
         gateway
     }
 
+    /// One whose provider runs beside it, and whose key is in these settings.
+    pub fn start_beside(provider: &Sandbox, environment: &[(&str, &str)]) -> Self {
+        let mut all = vec![("GIZAD_UPSTREAM_URL", provider.url.as_str())];
+        all.extend(environment);
+        let mut gateway = Self::start(&[], &all);
+        gateway.control = Some(provider.control.clone());
+        gateway
+    }
+
+    /// One with a sandbox of its own, which runs as another user and writes nothing down.
+    pub fn as_user(user: u32) -> Self {
+        let nowhere = [("GIZAD_STATE_DIR", ""), ("GIZAD_LEDGER_DIR", "")];
+        Self::run_as(Some(user), &["--sandbox"], &nowhere)
+    }
+
     /// One with a sandbox of its own and the limits that it has by default.
     pub fn as_shipped(environment: &[(&str, &str)]) -> Self {
         let mut all = vec![("GIZAD_STATE_DIR", "")];
@@ -180,11 +202,19 @@ impl Gateway {
 
     /// One with these settings and no others.
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run_as(None, arguments, environment)
+    }
+
+    fn run_as(user: Option<u32>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
         let ledger = (!elsewhere).then(|| Folder::new("bought"));
         let open = arguments.iter().any(|argument| matches!(*argument, "--sandbox" | "--config"));
         let callers = (!open).then(|| File::new(&format!("callers-{}", unique()), &CALLER.1));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gizad"))
+        let mut gizad = Command::new(env!("CARGO_BIN_EXE_gizad"));
+        if let Some(user) = user {
+            gizad.uid(user).gid(user);
+        }
+        let mut child = gizad
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(arguments)
             .args(callers.iter().flat_map(|file| ["--config", file.path()]))

@@ -1,16 +1,33 @@
-//! What must never be seen: the key, in any log at any level, in any answer, on the command line.
+//! What must never be seen: the key, tokens, passwords and consoles, in any log at any level, in any answer that is not about
+//! them, in any file, on the command line and in the environment.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use gizad::contract::Effect;
 use serde_json::json;
 
+use super::access::token;
 use super::operations::rows;
-use super::rig::Gateway;
+use super::rig::{File, Folder, Gateway, Sandbox, operation, unique};
 
 /// The spellings in which a secret could slip through.
 fn spellings(secret: &str) -> Vec<String> {
-    let hex = secret.bytes().map(|b| format!("{b:02x}")).collect::<String>();
-    let url = secret.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
+    let bytes = || secret.bytes();
+    let hex = bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    let url = bytes().map(|b| format!("%{b:02X}")).collect::<String>();
     let escaped = secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<String>();
-    vec![secret.to_owned(), base64(secret.as_bytes()).trim_end_matches('=').to_owned(), hex, url, escaped]
+    let form = form_urlencoded::byte_serialize(secret.as_bytes()).collect::<String>();
+    let json = json!(secret).to_string().trim_matches('"').to_owned();
+    let mut all = vec![secret.to_owned(), hex.to_uppercase(), hex, url, escaped, form, json];
+    // Wherever it stands in what is encoded; its first and last letter there are also its neighbours'.
+    all.extend((0..3).map(|before| {
+        let shifted = [&[0; 2][..before], secret.as_bytes()].concat();
+        let own = (before * 8).div_ceil(6)..shifted.len() * 8 / 6;
+        base64(&shifted)[own].to_owned()
+    }));
+    all
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -23,6 +40,165 @@ fn base64(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+#[test]
+fn every_spelling_is_found() {
+    let found = |text: &str| spellings("k3y/se+cret").iter().any(|spelling| text.contains(spelling));
+    for text in [
+        "k3y/se+cret",
+        "6B33792F73652B63726574",
+        "6b33792f73652b63726574",
+        "k3y%2Fse%2Bcret",
+        &base64(b"k3y/se+cret!"),
+        &base64(b"ak3y/se+cret!!"),
+        &base64(b"abk3y/se+cret"),
+    ] {
+        assert!(found(text), "{text}");
+    }
+    assert!(!found("k3y/se+cre") && !found(&base64(b"abk3y/se+cre")));
+}
+
+/// Everything that must be found nowhere, and the places that were looked into.
+struct Search {
+    canaries: Vec<String>,
+    places: Vec<(String, String)>,
+}
+
+impl Search {
+    fn look_into(&mut self, name: &str, bytes: impl AsRef<[u8]>) {
+        // What is no text beside a canary does not hide it.
+        self.places.push((name.to_owned(), String::from_utf8_lossy(bytes.as_ref()).into_owned()));
+    }
+
+    /// Every file below a folder.
+    fn look_below(&mut self, folder: &Path) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                self.look_below(&path);
+            } else {
+                self.look_into(&path.display().to_string(), fs::read(&path).expect("a file"));
+            }
+        }
+    }
+
+    fn hits(&self) -> Vec<String> {
+        let mut hits = Vec::new();
+        for canary in &self.canaries {
+            for spelling in spellings(canary) {
+                let there = self.places.iter().filter(|(_, text)| text.contains(&spelling));
+                hits.extend(there.map(|(name, _)| format!("{canary} as {spelling} in {name}")));
+            }
+        }
+        hits
+    }
+}
+
+/// Every operation over both faces, while the provider is well, echoes the key, answers garbage and hangs up.
+#[tokio::test]
+async fn canaries_are_found_nowhere() {
+    let (secret, identifier, password) =
+        ("SECRET-canary-42", "IDENTIFIER-canary-41", "Passw0rd-canary-51/+\"x");
+    let (token, lines) = token("canary", "read,sensitive,write,spend,admin");
+    let lines = format!("{lines}\n[actions]\nvps_rdns = \"converge\"\n[purchase]\ntime = \"3s\"\n");
+    let settings = File::new("canaries", &lines);
+    let (provider, state, ledger) =
+        (Sandbox::start(), Folder::new("canary-state"), Folder::new("canary-ledger"));
+    for folder in [&state, &ledger] {
+        fs::create_dir_all(folder.path()).expect("a folder");
+    }
+    let environment = [
+        ("GIZAD_UPSTREAM_URL", provider.url.as_str()),
+        ("GIZAD_CREDENTIALS_IDENTIFIER", identifier),
+        ("GIZAD_CREDENTIALS_SECRET", secret),
+        ("GIZAD_LOG_LEVEL", "trace"),
+        ("GIZAD_STATE_DIR", state.path()),
+        ("GIZAD_LEDGER_DIR", ledger.path()),
+    ];
+    let mut gateway = Gateway::start(&["--config", settings.path()], &environment);
+    gateway.control = Some(provider.control.clone());
+    let canaries = [secret, identifier, password, token.as_str()].map(str::to_owned).to_vec();
+    let mut search = Search { canaries, places: Vec::new() };
+    let bearer: &'static str = format!("Bearer {token}").leak();
+
+    let both = json!({"identifier": identifier, "secret": secret});
+    let said = format!("bad key {secret} of {identifier}, {}", json!(password));
+    let ways = [
+        json!(null),
+        json!({"kind": "answer", "body": json!({"success": true, "data": {"echo": both, secret: 1}}).to_string()}),
+        json!({"kind": "answer", "body": json!({"success": false, "message": said}).to_string()}),
+        json!({"kind": "answer", "status": 500, "body": format!("<html><title>{said}</title>")}),
+        json!({"kind": "answer", "status": 302, "headers": [["Location", format!("https://x.vn/?s={secret}")]]}),
+        json!({"kind": "answer", "body_hex": "00ff00fe"}),
+        json!({"kind": "close_before"}),
+    ];
+    for mut way in ways {
+        let well = way.is_null();
+        if !well {
+            way["times"] = json!(100_000);
+            gateway.order(way.clone()).await;
+        }
+        for mut row in rows() {
+            for given in [row.body.as_mut(), Some(&mut row.request)].into_iter().flatten() {
+                if let Some(given) = given.get_mut("password") {
+                    *given = json!(password);
+                }
+            }
+            let answer = row.rest_with(&gateway, &[("authorization", bearer)]).await;
+            let mut request = row.request.clone();
+            if row.effect() == Effect::Spend {
+                request["request_id"] = json!(unique());
+            }
+            let reply =
+                gateway.grpc_with(operation(row.operation), &request, &[("authorization", bearer)]).await;
+            if well && row.effect() == Effect::Secret {
+                // What the caller asked to see: in its answer, and nowhere else.
+                let told = [answer.json(), reply.expect("it works")];
+                let shown = told.iter().flat_map(|told| ["password", "url"].map(|name| told[name].clone()));
+                search.canaries.extend(shown.filter_map(|text| Some(text.as_str()?.to_owned())));
+            } else {
+                let name = format!("{} while {way}", row.operation);
+                search.look_into(&format!("{name}, REST"), format!("{:?} {}", answer.headers, answer.text));
+                search.look_into(&format!("{name}, gRPC"), format!("{reply:?}"));
+            }
+        }
+        gateway.control("DELETE", "/faults", json!({})).await;
+    }
+    search.canaries.retain(|canary| !canary.is_empty());
+    assert!(search.canaries.len() > 8, "passwords and consoles were shown: {:?}", search.canaries);
+    for path in ["/status", "/readyz", "/livez"] {
+        search.look_into(path, gateway.admin("GET", path).await.text);
+    }
+    for name in ["environ", "cmdline", "comm", "status", "limits"] {
+        // As another user than root it cannot even be read.
+        let read = fs::read(format!("/proc/{}/{name}", gateway.id()));
+        search.look_into(name, read.unwrap_or_default());
+    }
+    for arguments in [
+        &["check"][..],
+        &["ledger", "list"],
+        &["ledger", "export", "--format", "json"],
+        &["ledger", "verify"],
+    ] {
+        let mut gizad = Command::new(env!("CARGO_BIN_EXE_gizad"));
+        let output = gizad.args(arguments).args(["--config", settings.path()]).envs(environment).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        search.look_into(&arguments.join(" "), [output.stdout, output.stderr].concat());
+    }
+    gateway.signal("TERM");
+    gateway.ended().await;
+    search.look_below(Path::new(state.path()));
+    search.look_below(Path::new(ledger.path()));
+    let log = gateway.log();
+    assert!(log.contains("\"level\":\"TRACE\""), "the log is at trace level");
+    search.look_into("the log", log);
+    let largest =
+        search.places.iter().filter(|(name, bytes)| name.contains("ledger") && bytes.len() > 4096).count();
+    assert!(largest > 0, "the ledger was looked into");
+    let hits = search.hits();
+    assert!(hits.is_empty(), "{} hits: {hits:#?}", hits.len());
 }
 
 #[tokio::test]

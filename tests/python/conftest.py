@@ -30,23 +30,23 @@ def stubs(tmp_path_factory):
     return out
 
 
-def running(arguments=(), **settings):
-    """A gateway in its sandbox with these settings, from the line that says it is ready to its end."""
-    return process(["--sandbox", *arguments], settings)
+def running(arguments=(), host="127.0.0.1", **settings):
+    """A gateway in its sandbox with these settings, from the line that says it is ready to its end, with its log."""
+    return process(["--sandbox", *arguments], host, settings)
 
 
 def real(arguments=(), **settings):
     """One that has real credentials, as far as it knows, for a provider that is not there."""
     own = {"upstream_url": "http://127.0.0.1:9/api", "credentials_identifier": "i", "credentials_secret": "s"}
-    return process(arguments, {**own, "ledger_dir": "", "state_dir": ""} | settings)
+    return process(arguments, "127.0.0.1", {**own, "ledger_dir": "", "state_dir": ""} | settings)
 
 
 @contextlib.contextmanager
-def process(arguments, settings):
+def process(arguments, host, settings):
     environment = {**os.environ, "GIZAD_LOG_FORMAT": "json"}
     environment |= {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
     process = subprocess.Popen(
-        [BINARY, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", *arguments],
+        [BINARY, "serve", "--listen", f"{host}:0", "--admin-listen", f"{host}:0", *arguments],
         env=environment, stderr=subprocess.PIPE, text=True,
     )
     for line in process.stderr:
@@ -56,9 +56,10 @@ def process(arguments, settings):
     else:
         raise AssertionError("it ended before it was ready")
     # Its log goes on, and must not fill the pipe.
-    threading.Thread(target=process.stderr.read, daemon=True).start()
+    log = []
+    threading.Thread(target=lambda: log.extend(map(json.loads, process.stderr)), daemon=True).start()
     try:
-        yield ready
+        yield ready | {"log": log}
     finally:
         process.terminate()
         assert process.wait(timeout=40) == 0

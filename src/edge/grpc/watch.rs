@@ -101,7 +101,7 @@ impl Watching {
                 }
             }
             let deadline = Deadline::new(ambient::instant(), Some(TIME.min(self.call.deadline.left())));
-            let reply = (self.gate)(Call { request, deadline, ..self.call.clone() }).await?;
+            let reply = (self.gate.call)(Call { request, deadline, ..self.call.clone() }).await?;
             let told = reply.content.message();
             if let Some(field) = Watch::items(self.operation) {
                 let items = told.get_field(&field.descriptor);

@@ -9,7 +9,7 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::ambient;
-use crate::call::{Content, Reply};
+use crate::call::{self, Content, Lifetime, Reply, Taken};
 use crate::contract::Operation;
 
 /// Where an answer is found: the operation, and its parameters in canonical form. Never a URL.
@@ -53,11 +53,11 @@ pub(super) struct Marks {
 
 impl Entry {
     pub(super) fn age(&self) -> Duration {
-        self.asked.elapsed()
+        self.age_at(ambient::instant())
     }
 
-    pub(super) fn asked(&self) -> Instant {
-        self.asked
+    pub(super) fn age_at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.asked)
     }
 
     pub(super) fn is_spoiled(&self) -> bool {
@@ -66,6 +66,23 @@ impl Entry {
 
     pub(super) fn asked_unix_millis(&self) -> i64 {
         self.asked_unix_millis
+    }
+
+    /// The answer to a call, at this age.
+    pub(super) fn reply(&self, taken: Taken, lifetime: Lifetime, age: Duration) -> Reply {
+        // What was spoiled is not fresh, however young.
+        let ttl = if self.spoiled { lifetime.ttl.min(age) } else { lifetime.ttl };
+        let lifetime = Lifetime { ttl, ..lifetime };
+        Reply {
+            content: self.content.clone(),
+            rule: self.rule,
+            noisy: false,
+            asked: self.asked,
+            collapsed: false,
+            memory: Some(call::Memory { taken, age, lifetime, public: self.public, kept: true }),
+            limit: None,
+            standing: None,
+        }
     }
 
     /// Whether whoever asks this is to ask the provider anew.

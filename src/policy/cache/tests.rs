@@ -7,10 +7,12 @@ use prost_reflect::{Kind, Value};
 use serde_json::{Map, json};
 use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
+use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::contract::any;
+use crate::contract::{Contract, any};
 use crate::fault::Sent;
+use crate::policy::KeptReply;
 use crate::policy::play::{Provider, call, of_effect};
 
 const CATALOG: &str = "CatalogService.ListVpsPlans";

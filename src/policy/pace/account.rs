@@ -92,7 +92,8 @@ impl Account {
         let ahead = u32::try_from(state.queue.ahead(lane, caller)).unwrap_or(u32::MAX);
         let wait = pause.max(next) + state.meter.rate().every.saturating_mul(ahead);
         let limit = state.limit(pause, wait);
-        if wait > deadline.left() {
+        let in_time = |latest: Instant| wait <= latest.saturating_duration_since(ambient::instant());
+        if !deadline.latest().is_none_or(in_time) {
             return Entry::Never(limit);
         }
         let places = state.places;

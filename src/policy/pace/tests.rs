@@ -71,6 +71,28 @@ async fn a_flood_is_let_through_at_the_rate_and_uses_it_up() {
     assert!(passed >= 0.99 * seconds * 10.0, "{passed} of {} were used", seconds * 10.0);
 }
 
+/// With 50 ms that must be left for anything to begin, nobody waits for a turn that comes later than that.
+#[tokio::test(start_paused = true)]
+async fn no_turn_is_spent_on_whom_it_would_be_of_no_use() {
+    let (handle, provider) = (at_full_rate().await, Provider::fine());
+    for _ in 0..4 {
+        assert!(pace(&handle, &provider).oneshot(by("a")).await.is_ok());
+    }
+    let least = Duration::from_millis(50);
+    let ask = |millis| {
+        let call = with(Duration::from_millis(millis), by("a"));
+        let bounded = call.deadline.clone().bounded(Duration::from_secs(60), Duration::from_secs(60), least);
+        let begun = ambient::instant();
+        let answer = pace(&handle, &provider).oneshot(Call { deadline: bounded, ..call });
+        async move { (answer.await.map_err(|fault| fault.reason).err(), begun.elapsed()) }
+    };
+    // The next turn is in 100 ms.
+    let (late, in_time) = tokio::join!(ask(140), ask(160));
+    assert_eq!(late, (Some(Reason::PaceExceeded), Duration::ZERO));
+    assert_eq!(in_time, (None, Duration::from_millis(100)));
+    assert_eq!(provider.seen(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_purchase_never_waits_behind_reads_nor_a_read_behind_polls() {
     let (handle, provider) = (at_full_rate().await, Provider::fine());

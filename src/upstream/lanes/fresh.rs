@@ -22,6 +22,7 @@ use tokio::time::{error::Elapsed, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use zeroize::Zeroizing;
 
 use super::{Broken, MAX_ANSWER, Phase, Received, Target, Waits};
 use crate::fault::Sent;
@@ -40,7 +41,7 @@ impl Lane {
         Self { target, waits, tls: TlsConnector::from(tls) }
     }
 
-    pub(super) async fn send(&self, body: Vec<u8>) -> Result<Received, Broken> {
+    pub(super) async fn send(&self, body: Zeroizing<Vec<u8>>) -> Result<Received, Broken> {
         let written = Written::default();
         let exchange = self.exchange(body, &written);
         timeout(self.waits.total, exchange).await.unwrap_or_else(|_: Elapsed| {
@@ -48,7 +49,7 @@ impl Lane {
         })
     }
 
-    async fn exchange(&self, body: Vec<u8>, written: &Written) -> Result<Received, Broken> {
+    async fn exchange(&self, body: Zeroizing<Vec<u8>>, written: &Written) -> Result<Received, Broken> {
         let connect = |cause: String| Broken { at: Phase::Connect, sent: Sent::Never, cause };
         let stream = timeout(self.waits.connect, self.connect())
             .await
@@ -113,7 +114,7 @@ impl Lane {
         Ok(Stream::Tls(Box::new(self.tls.connect(name, stream).await?)))
     }
 
-    fn request(&self, body: Vec<u8>) -> http::Result<http::Request<Full<Bytes>>> {
+    fn request(&self, body: Zeroizing<Vec<u8>>) -> http::Result<http::Request<Full<Bytes>>> {
         http::Request::builder()
             .method(Method::POST)
             .uri(self.target.path())
@@ -121,7 +122,7 @@ impl Lane {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("*/*"))
             .header(CONNECTION, HeaderValue::from_static("close"))
-            .body(Full::from(body))
+            .body(Full::new(Bytes::from_owner(body)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lane of what may be repeated: pooled connections, and every convenience of the client switched off.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use tokio_rustls::rustls::ClientConfig;
@@ -43,7 +43,7 @@ impl Lane {
                 .client
                 .post(uri.to_string())
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(body),
+                .body(Bytes::from_owner(body)),
         };
         let mut response = builder.send().await.map_err(broken)?;
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));

@@ -29,7 +29,7 @@ struct Pair {
 }
 
 fn server(ca: &Ca) -> Pair {
-    signed(ca, CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters"))
+    signed(ca, &CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters"))
 }
 
 fn client(ca: &Ca, common: &str, spiffe: Option<&str>) -> Pair {
@@ -39,10 +39,10 @@ fn client(ca: &Ca, common: &str, spiffe: Option<&str>) -> Pair {
     params.distinguished_name.push(DnType::CommonName, common);
     params.subject_alt_names.extend(spiffe.map(|id| SanType::URI(id.try_into().expect("a URI"))));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    signed(ca, params)
+    signed(ca, &params)
 }
 
-fn signed(ca: &Ca, params: CertificateParams) -> Pair {
+fn signed(ca: &Ca, params: &CertificateParams) -> Pair {
     let key = KeyPair::generate().expect("a key");
     let chain = params.signed_by(&key, ca).expect("signed").pem();
     Pair { chain, key: key.serialize_pem() }
@@ -155,7 +155,7 @@ fn server_named(ca: &Ca, id: &str) -> Pair {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.subject_alt_names = vec![SanType::URI(id.try_into().expect("a URI"))];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    signed(ca, params)
+    signed(ca, &params)
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! What all calls for the account share of the memory: the answers, how long they may be used, and their copy on disk.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::Options;
+use super::decision::{Decision, decide};
+use super::memory::{Found, Memory};
+use crate::ambient;
+use crate::call::{Reply, Taken, Wishes};
+use crate::contract::{Contract, Effect, Operation, canonical};
+use crate::policy::kept::KeptReply;
+
+/// The rule of an answer that was found on disk.
+const FROM_DISK: &str = "kept_on_disk";
+
+/// What all calls for the account share.
+pub(in crate::policy) struct Shelf {
+    pub(super) memory: Arc<Memory>,
+    options: RwLock<Arc<Options>>,
+    /// Refreshes that nobody waits for. A stop does not wait for them either.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Shelf {
+    pub(in crate::policy) fn new(options: &Options, tasks: TaskTracker) -> Self {
+        Self { memory: Arc::new(Memory::new()), options: RwLock::new(Arc::new(options.clone())), tasks }
+    }
+
+    pub(super) fn options(&self) -> Arc<Options> {
+        self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An answer that is there at once, for whoever asks: of the public catalog, and as fresh at this moment as it is
+    /// wished for.
+    pub(in crate::policy) fn at_once(
+        &self,
+        operation: &'static Operation,
+        parameters: Vec<u8>,
+        wishes: Wishes,
+        now: Instant,
+    ) -> Option<Reply> {
+        let entry = self.memory.find(&(&operation.name, parameters)).filter(|entry| entry.public)?;
+        let options = self.options.read().unwrap_or_else(PoisonError::into_inner);
+        let (lifetime, age) = (options.lifetime(operation, Effect::Public), entry.age_at(now));
+        let decision = decide(Some((age, entry.is_spoiled())), lifetime, wishes, options.least_age);
+        (decision == Decision::Serve).then(|| entry.reply(Taken::Hit, lifetime, age))
+    }
+
+    pub(in crate::policy) fn change(&self, options: &Options) {
+        self.memory.shrink(options.bytes);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+    }
+
+    /// Forgets everything, or everything of one operation; says how much that was.
+    pub(in crate::policy) fn purge(&self, operation: Option<&str>) -> usize {
+        self.memory.purge(operation)
+    }
+
+    /// How many answers are kept, and how many bytes they take.
+    pub(in crate::policy) fn size(&self) -> (usize, usize) {
+        self.memory.size()
+    }
+
+    pub(in crate::policy) fn revision(&self) -> u64 {
+        self.memory.revision()
+    }
+
+    /// The catalog, for the copy on disk.
+    pub(in crate::policy) fn kept(&self) -> Vec<KeptReply> {
+        let entries = self.memory.public();
+        entries
+            .iter()
+            .map(|entry| KeptReply {
+                operation: entry.operation.name.clone(),
+                request: entry.request.clone(),
+                reply: entry.content.message().encode_to_vec(),
+                asked_unix_ms: entry.asked_unix_millis(),
+            })
+            .collect()
+    }
+
+    /// Takes the catalog from its copy on disk. What cannot be read any more is left out.
+    pub(in crate::policy) fn restore(&self, contract: &'static Contract, kept: &[KeptReply]) {
+        let most = self.options().bytes;
+        for kept in kept {
+            let operation = contract.operation(&kept.operation).filter(|o| o.effect == Effect::Public);
+            let Some(operation) = operation else { continue };
+            let decode = |message: &prost_reflect::MessageDescriptor, bytes: &[u8]| {
+                DynamicMessage::decode(message.clone(), bytes).ok()
+            };
+            let request = decode(&operation.input.descriptor, &kept.request);
+            let (Some(request), Some(message)) = (request, decode(&operation.output.descriptor, &kept.reply))
+            else {
+                continue;
+            };
+            // By a clock that was turned back, it would never grow old.
+            let age = ambient::unix_millis().saturating_sub(kept.asked_unix_ms);
+            let age = Duration::from_millis(u64::try_from(age).unwrap_or(u64::MAX));
+            let Some(asked) = ambient::instant().checked_sub(age) else { continue };
+            let reply = Reply { asked, ..Reply::new(message, FROM_DISK, false) };
+            let found = Found {
+                asked_unix_millis: kept.asked_unix_ms,
+                // What was bought between then and now, nobody knows.
+                spoiled: true,
+                ..Found::now(operation, kept.request.clone(), true, reply)
+            };
+            let marks = self.memory.marks();
+            self.memory.keep((&operation.name, canonical(&request)), found, marks, most);
+        }
+    }
+}
