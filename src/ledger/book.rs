@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::keys::Keys;
+use super::keys::{KEY, Keys};
 use super::statement;
 use super::{Entry, Filter, Kept, Period, Row, Store, Trouble, Wrap};
 use crate::purchase::{Record, Spent, State, calendar};
 
-/// The note that holds the ledger's own key.
-const KEY: &str = "key";
 /// How often a write is begun anew because others were faster.
 const TRIES: usize = 1000;
 /// How many entries are read at once.
@@ -78,20 +76,6 @@ impl Ledger {
         let kept = store.note(KEY).await?.ok_or_else(nothing)?;
         let (keys, _anew) = Keys::open(&kept, wrap, former)?;
         Ok(Self { store, keys: Arc::new(keys) })
-    }
-
-    /// Seals its key with another secret, so that it is opened with that one from the next start on. Nothing changes for whoever
-    /// uses it now. Another writer of the same account may have done so already.
-    ///
-    /// # Errors
-    /// When it is sealed with neither of the two, or the store has trouble. It is then sealed as it was.
-    pub async fn seal_anew(&self, wrap: &Wrap, former: &Wrap) -> Result<(), Trouble> {
-        let kept = self.store.note(KEY).await?.unwrap_or_default();
-        let (_, anew) = Keys::open(&kept, wrap, Some(former))?;
-        match anew {
-            Some(anew) => self.store.set_note(KEY, &anew, Some(&kept)).await,
-            None => Ok(()),
-        }
     }
 
     /// The store below it.

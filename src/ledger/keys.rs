@@ -8,9 +8,11 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use ring::hmac;
 
-use super::Trouble;
+use super::{Ledger, Trouble};
 use crate::ambient;
 
+/// The note that holds the ledger's own key.
+pub(super) const KEY: &str = "key";
 /// The length of every key, in bytes.
 const LENGTH: usize = 32;
 
@@ -117,6 +119,22 @@ impl Keys {
     /// Opens what was sealed for this operation.
     pub(super) fn unseal(&self, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         unshut(&self.seal, id.as_bytes(), sealed)
+    }
+}
+
+impl Ledger {
+    /// Seals its key with another secret, so that it is opened with that one from the next start on. Nothing changes for whoever
+    /// uses it now. Another writer of the same account may have done so already.
+    ///
+    /// # Errors
+    /// When it is sealed with neither of the two, or the store has trouble. It is then sealed as it was.
+    pub async fn seal_anew(&self, wrap: &Wrap, former: &Wrap) -> Result<(), Trouble> {
+        let kept = self.store().note(KEY).await?.unwrap_or_default();
+        let (_, anew) = Keys::open(&kept, wrap, Some(former))?;
+        match anew {
+            Some(anew) => self.store().set_note(KEY, &anew, Some(&kept)).await,
+            None => Ok(()),
+        }
     }
 }
 

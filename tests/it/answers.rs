@@ -56,7 +56,7 @@ fn every_known_variant_has_a_fixture() {
 
 #[tokio::test]
 async fn every_answer_gets_its_verdict() {
-    let gateway = Gateway::sandbox();
+    let mut gateway = Gateway::sandbox();
     let rows = rows();
     for fixture in fixtures() {
         let id = &fixture.id;
@@ -107,13 +107,18 @@ async fn every_answer_gets_its_verdict() {
         } else {
             gateway.sent(&row.action()).await
         };
-        assert_eq!(asked.len(), times, "{id}");
+        // Who refuses the key is asked once more, to be sure; and then nothing for a minute.
+        let refused = ["UPSTREAM_AUTH_FAILED", "UPSTREAM_IP_NOT_ALLOWED"].contains(&answer.reason().as_str());
+        assert!(asked.len() == times || refused && asked.len() == 2, "{id}: {asked:?}");
         // What is in doubt would stand in the way of the next of its kind.
         if let Some(operation) = json["operation"].as_str().filter(|_| answer.reason() == "OUTCOME_UNKNOWN") {
             let (path, outcome) =
                 (format!("{operation}/resolve"), json!({"outcome": "ABSENT", "note": "made up"}));
             let stated = gateway.post(&path, outcome).await;
             assert_eq!(stated.json()["state"], "ABSENT", "{id}: {}", stated.text);
+        }
+        if refused {
+            gateway = Gateway::sandbox();
         }
     }
 }
