@@ -222,7 +222,10 @@ fn main() -> ExitCode {
         }
         Command::Audit { given, sandbox, wanted: Audited::Verify { files } } => {
             match Settings::load(&flags(given, sandbox, Vec::new()), &settings::variables()) {
-                Ok(settings) => audited(&settings, &files),
+                Ok(settings) => {
+                    let found = boot::verify_audit(&settings, &files);
+                    told(found.map(|verdict| (verdict.text, verdict.sound)))
+                }
                 Err(mistakes) => wrong(&mistakes),
             }
         }
@@ -309,24 +312,16 @@ fn ask(settings: &Settings, asked: Asked) -> ExitCode {
         records::answer(&ledger, &question).await.map_err(boot::Failure::Build)
     };
     let answered = runtime.map_err(boot::Failure::from).and_then(|runtime| runtime.block_on(work));
-    match answered {
-        Ok(answer) => {
-            // Whoever reads only the beginning has read what was wanted.
-            let _read = std::io::stdout().write_all(answer.text.as_bytes());
-            if answer.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
-        Err(failure) => {
-            eprintln!("gizad: {failure}");
-            ExitCode::FAILURE
-        }
-    }
+    told(answered.map(|answer| (answer.text, answer.sound)))
 }
 
-fn audited(settings: &Settings, files: &[PathBuf]) -> ExitCode {
-    match boot::verify_audit(settings, files) {
-        Ok(verdict) => {
-            print!("{}", verdict.text);
-            if verdict.sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Prints what was found, and ends with whether all is well.
+fn told(found: Result<(String, bool), boot::Failure>) -> ExitCode {
+    match found {
+        Ok((text, sound)) => {
+            // Whoever reads only the beginning has read what was wanted.
+            let _read = std::io::stdout().write_all(text.as_bytes());
+            if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(failure) => {
             eprintln!("gizad: {failure}");

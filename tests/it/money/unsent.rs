@@ -224,16 +224,20 @@ async fn another_try_is_the_same_operation_while_it_runs() {
     assert_eq!(gateway.executions().await, 1);
 }
 
-/// A limit of gizad's own is no end of it either.
+/// A caller's share is asked for before anything is looked at or written down.
 #[tokio::test]
-async fn what_a_limit_held_back_is_not_sent_and_may_come_again() {
+async fn what_is_over_a_quota_leaves_no_record_and_may_come_again() {
     let gateway = Gateway::sandbox_with(&[("GIZAD_QUOTA_RATE", "12/m"), ("GIZAD_QUOTA_BURST", "1")]);
     assert_eq!(gateway.get("/wallet").await.status, 200);
     let rest = gateway.buy("k", "/vps", &server("a")).await;
     assert_eq!((rest.status, rest.reason().as_str()), (429, "QUOTA_EXCEEDED"), "{}", rest.text);
-    assert_eq!((&rest.json()["sent"], rest.header("retry-after")), (&json!("never"), "1"));
-    assert_eq!(stands(&gateway, rest.header("location")).await["state"], "NOT_SENT");
-    assert_eq!((gateway.sent("create_vps").await.len(), gateway.executions().await), (0, 0));
+    assert_eq!((&rest.json()["sent"], rest.header("retry-after")), (&json!("never"), "5"));
+    assert_eq!(
+        (gateway.seen().await.len(), gateway.executions().await),
+        (1, 0),
+        "only the wallet was asked for"
+    );
+    assert_eq!(gateway.get("/operations").await.json()["operations"], json!([]));
     let begun = std::time::Instant::now();
     let mut again = gateway.buy("k", "/vps", &server("a")).await;
     while again.status == 429 && begun.elapsed() < crate::rig::PATIENCE {
