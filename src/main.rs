@@ -270,8 +270,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 
 fn token(name: &str, scopes: &[Scope]) -> ExitCode {
     let Some((token, text)) = Token::new(name) else {
-        eprintln!("gizad: the system has no randomness for a token");
-        return ExitCode::FAILURE;
+        return unable("the system has no randomness for a token");
     };
     println!("{text}\n");
     println!(
@@ -323,10 +322,7 @@ fn told(found: Result<(String, bool), boot::Failure>) -> ExitCode {
             let _read = std::io::stdout().write_all(text.as_bytes());
             if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(failure) => {
-            eprintln!("gizad: {failure}");
-            ExitCode::FAILURE
-        }
+        Err(failure) => unable(&failure.to_string()),
     }
 }
 
@@ -339,8 +335,7 @@ fn wrong(mistakes: &[Mistake]) -> ExitCode {
 
 fn run(log: &telemetry::Options, work: impl Future<Output = Result<(), boot::Failure>>) -> ExitCode {
     if let Err(error) = telemetry::start(log) {
-        eprintln!("gizad: {error}");
-        return ExitCode::FAILURE;
+        return unable(&error.to_string());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.map_err(boot::Failure::from).and_then(|runtime| runtime.block_on(work));
