@@ -224,11 +224,18 @@ pub async fn serve(
         };
         tokio::join!(working, admin);
     };
+    let running = reload::Running {
+        traffic: &traffic,
+        desk: &desk,
+        audit: audit.as_ref(),
+        pairs: &pairs,
+        tls: tls.as_deref(),
+    };
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, &traffic, &desk, audit.as_ref(), &pairs, tls.as_deref(), settings.written) => {}
+        () = reload::run(hangup, load, running, settings.written) => {}
         () = rotation.run(new_pairs) => {}
         () = life => {
             let cut_off = tasks.len();

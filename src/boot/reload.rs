@@ -26,17 +26,23 @@ const LIVE: [&str; 12] = [
     "protected.",
 ];
 
+/// What changes while the daemon runs.
+pub(super) struct Running<'a> {
+    pub(super) traffic: &'a Traffic,
+    pub(super) desk: &'a purchase::Desk,
+    pub(super) audit: Option<&'a Log>,
+    pub(super) pairs: &'a watch::Sender<Pair>,
+    pub(super) tls: Option<&'a Tls>,
+}
+
 /// Takes new settings over on every SIGHUP, for ever.
 pub(super) async fn run(
     mut asked: Signal,
     load: impl Fn() -> Result<Settings, Vec<Mistake>>,
-    traffic: &Traffic,
-    desk: &purchase::Desk,
-    audit: Option<&Log>,
-    pairs: &watch::Sender<Pair>,
-    tls: Option<&Tls>,
+    running: Running<'_>,
     mut written: Vec<(String, String)>,
 ) {
+    let Running { traffic, desk, audit, pairs, tls } = running;
     while asked.recv().await.is_some() {
         // Whatever the settings say: its file may have been moved away.
         if let Some(audit) = audit {

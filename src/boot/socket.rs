@@ -3,9 +3,11 @@
 //! It is made in a folder that nobody else may enter, gets its mode there, and is then moved to where it is looked for.
 //! Whoever looks finds none, an old one, or this one as it is to be.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
@@ -46,7 +48,8 @@ pub(super) async fn bind(settings: &settings::Socket) -> io::Result<(UnixListene
 fn lock(path: &Path) -> io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().create(true).append(true).open(&name)?;
+    // Whoever may open it may hold it.
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(taken("another gizad listens there")),

@@ -33,6 +33,7 @@ impl House {
                 ("GIZAD_UPSTREAM_URL", &provider.url),
                 ("GIZAD_CREDENTIALS_IDENTIFIER", "IDENTIFIER-canary-41"),
                 ("GIZAD_CREDENTIALS_SECRET", "SECRET-canary-42"),
+                ("GIZAD_CACHE_TTL", "5m"),
             ],
         );
         Self { gateway, provider, folder, _settings: settings }

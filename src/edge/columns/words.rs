@@ -44,8 +44,9 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             ("Compressed messages are not read", "Send the message uncompressed; none of this API is long.")
         }
         Reason::Unauthenticated => (
-            "A token is needed that gizad knows",
-            "Send `Authorization: Bearer gzd_…` (over gRPC as metadata). Its operator makes one with `gizad token new NAME`.",
+            "A caller is needed that gizad knows",
+            "Send `Authorization: Bearer gzd_…` (over gRPC as metadata; its operator makes one with `gizad token new NAME`), or come \
+             over the Unix socket as a user that is known, or with a certificate that is.",
         ),
         Reason::ScopeMissing => (
             "The caller may not do this",

@@ -103,6 +103,8 @@ fn every_other_user_is_the_caller_that_claims_it_or_nobody() {
     }
     let (operations, _) = as_user(4242, &socket, "/operations");
     assert_eq!(status(&operations), 200, "{operations}");
+    // Also what is in memory by now, and at hand for those of whom nothing is known.
+    assert_eq!(status(&over(&socket, "GET", "/catalog/vps-plans", "host: x\r\n")), 200);
     for target in ["/wallet", "/catalog/vps-plans"] {
         let (stranger, _) = as_user(4244, &socket, target);
         assert_eq!(status(&stranger), 401, "{target}: {stranger}");
