@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 
+use crate::ambient;
 use crate::contract::{Effect, Operation, canonical};
 
 pub use barred::Barred;
@@ -59,6 +60,26 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call of gizad's own that asks for what the provider says now, and has this much time.
+    #[must_use]
+    pub fn own(operation: &'static Operation, request: DynamicMessage, time: Duration) -> Self {
+        Self {
+            operation,
+            effect: operation.effect,
+            request,
+            id: RequestId::from_bytes(ambient::unique()),
+            face: Face::Rest,
+            presented: Presented::default(),
+            caller: Caller::Gizad,
+            scopes: Scopes::NONE,
+            barred: None,
+            key: None,
+            urgent: false,
+            deadline: Deadline::new(ambient::instant(), Some(time)),
+            wishes: Wishes { no_cache: true, ..Wishes::default() },
+        }
+    }
+
     /// The name of who calls, if that is known.
     #[must_use]
     pub fn known(&self) -> Option<&Caller> {

@@ -18,7 +18,7 @@ use tower::{Service, ServiceBuilder, ServiceExt as _};
 
 use super::{Answer, Answering, Inner, Traffic, deadline, pace};
 use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Face, Presented, Reply, RequestId, Scopes, Wishes};
+use crate::call::{Call, Reply};
 use crate::contract::{Contract, Effect, Operation};
 use crate::fault::{Fault, Judged, Reason, Sent};
 
@@ -252,21 +252,7 @@ where
 }
 
 fn ask(question: &'static Operation) -> Call {
-    Call {
-        operation: question,
-        effect: question.effect,
-        request: DynamicMessage::new(question.input.descriptor.clone()),
-        id: RequestId::from_bytes(ambient::unique()),
-        face: Face::Rest,
-        presented: Presented::default(),
-        caller: Caller::Gizad,
-        scopes: Scopes::NONE,
-        barred: None,
-        key: None,
-        urgent: false,
-        deadline: Deadline::new(ambient::instant(), Some(LOOK)),
-        wishes: Wishes { no_cache: true, ..Wishes::default() },
-    }
+    Call::own(question, DynamicMessage::new(question.input.descriptor.clone()), LOOK)
 }
 
 /// Whether the provider has refused who asks, whatever it was asked.

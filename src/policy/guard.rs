@@ -10,8 +10,7 @@ use prost_reflect::DynamicMessage;
 use tower::{Service, ServiceExt as _};
 
 use super::{Answering, Inner};
-use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Reply, RequestId, Wishes};
+use crate::call::{Call, Reply};
 use crate::contract::{Contract, Term};
 use crate::fault::{Fault, Reason, Sent};
 
@@ -95,18 +94,8 @@ impl<S: Inner> Guard<S> {
         };
         let mut request = DynamicMessage::new(operation.input.descriptor.clone());
         let _set = request.try_set_field_by_name(id, prost_reflect::Value::I64(number));
-        let asked = Call {
-            operation,
-            effect: operation.effect,
-            request,
-            id: RequestId::from_bytes(ambient::unique()),
-            caller: Caller::Gizad,
-            key: None,
-            urgent: true,
-            deadline: Deadline::new(ambient::instant(), Some(LOOK.min(call.deadline.left()))),
-            wishes: Wishes { no_cache: true, ..Wishes::default() },
-            ..call.clone()
-        };
+        let time = LOOK.min(call.deadline.left());
+        let asked = Call { urgent: true, ..Call::own(operation, request, time) };
         let reply = self.inner.clone().oneshot(asked).await;
         // A read that failed has done nothing to the server.
         let reply = reply.map_err(|fault| Fault { sent: Sent::Never, ..fault })?;

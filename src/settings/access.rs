@@ -173,15 +173,7 @@ impl Check<'_> {
     }
 
     fn scopes(&mut self, path: &str) -> Scopes {
-        let before = self.mistakes.len();
-        let written = self.names(path);
-        let scopes: Option<Scopes> = written.iter().map(|word| Scope::named(word)).collect();
-        scopes.filter(|_| self.mistakes.len() == before).unwrap_or_else(|| {
-            self.mistakes.truncate(before);
-            let known = Scope::ALL.map(Scope::as_str).join(", ");
-            self.wrong(path, &format!("a list of some of {known}"));
-            Scopes::NONE
-        })
+        self.some_of(path, &Scope::ALL, Scope::as_str).into_iter().collect()
     }
 }
 

@@ -32,17 +32,7 @@ impl Check<'_> {
     }
 
     pub(super) fn traced(&mut self) -> audit::Options {
-        let path = "audit.required";
-        let before = self.mistakes.len();
-        let written = self.names(path);
-        let named = |word: &String| TRACED.into_iter().find(|effect| effect.as_str() == word);
-        let required: Option<Vec<Effect>> = written.iter().map(named).collect();
-        let required = required.filter(|_| self.mistakes.len() == before).unwrap_or_else(|| {
-            self.mistakes.truncate(before);
-            let known = TRACED.map(Effect::as_str).join(", ");
-            self.wrong(path, &format!("a list of some of {known}"));
-            Vec::new()
-        });
+        let required = self.some_of("audit.required", &TRACED, Effect::as_str);
         audit::Options { required }
     }
 }

@@ -89,6 +89,25 @@ impl Check<'_> {
         self.given.entry(path).and_then(|entry| entry.value.as_str())
     }
 
+    /// A list of words that all have to be among the known ones.
+    pub(super) fn some_of<T: Copy>(
+        &mut self,
+        path: &str,
+        known: &[T],
+        word: fn(T) -> &'static str,
+    ) -> Vec<T> {
+        let before = self.mistakes.len();
+        let written = self.names(path);
+        let of = |text: &String| known.iter().copied().find(|known| word(*known) == text);
+        let found: Option<Vec<T>> = written.iter().map(of).collect();
+        found.filter(|_| self.mistakes.len() == before).unwrap_or_else(|| {
+            self.mistakes.truncate(before);
+            let words: Vec<&str> = known.iter().map(|known| word(*known)).collect();
+            self.wrong(path, &format!("a list of some of {}", words.join(", ")));
+            Vec::new()
+        })
+    }
+
     pub(super) fn text(&mut self, path: &str) -> String {
         let text = self.written(path).map(str::to_owned);
         text.unwrap_or_else(|| {

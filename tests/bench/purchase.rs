@@ -17,6 +17,8 @@
 mod bulk;
 #[path = "purchase/house.rs"]
 mod house;
+#[path = "../client/limits.rs"]
+mod limits;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

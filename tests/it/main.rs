@@ -22,6 +22,8 @@ mod edge;
 mod grpc;
 mod kills;
 mod ledger;
+#[path = "../client/limits.rs"]
+mod limits;
 mod listen;
 mod market;
 mod matrix;

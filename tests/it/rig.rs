@@ -15,23 +15,10 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use crate::codec::Dynamic;
+use crate::limits::OUT_OF_THE_WAY;
 
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-
-const OUT_OF_THE_WAY: [(&str, &str); 11] = [
-    ("GIZAD_PACE_RATE", "1000000/s"),
-    ("GIZAD_PACE_BURST", "100000"),
-    ("GIZAD_PACE_QUEUE", "10000"),
-    ("GIZAD_PACE_LONGEST_PAUSE", "1ms"),
-    ("GIZAD_QUOTA_RATE", "1000000/s"),
-    ("GIZAD_QUOTA_BURST", "100000"),
-    ("GIZAD_RETRY_ATTEMPTS", "1"),
-    ("GIZAD_BREAKER_FAILURES", "10000"),
-    ("GIZAD_BREAKER_LEAST", "1000000"),
-    ("GIZAD_CACHE_TTL", "0s"),
-    ("GIZAD_STATE_DIR", ""),
-];
 
 /// A running `gizad`.
 pub struct Gateway {

@@ -21,14 +21,6 @@ pub struct Claims {
     pub subjects: Vec<String>,
 }
 
-impl Claims {
-    /// Whether the caller is known by nothing of the kind.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.uids.is_empty() && self.gids.is_empty() && self.spiffe.is_empty() && self.subjects.is_empty()
-    }
-}
-
 type Callers = BTreeMap<Arc<str>, Grant>;
 
 /// The caller at the other end, by what says most about it: a user before a group, an ID before a subject. Nobody's group

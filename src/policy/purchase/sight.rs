@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use super::Below;
 use crate::ambient;
-use crate::call::{Call, Caller, Content, Deadline, Face, Presented, RequestId, Scopes, Wishes};
+use crate::call::{Call, Content};
 use crate::contract::{Change, Contract, Listing, Operation, Price, canonical};
 use crate::fault::{Fault, Reason};
 use crate::purchase::{self, Item, Marks, Sight};
@@ -117,21 +117,7 @@ impl Eyes {
                 request.set_field(&field.descriptor, value.into_owned());
             }
         }
-        let call = Call {
-            operation,
-            effect: operation.effect,
-            request,
-            id: RequestId::from_bytes(ambient::unique()),
-            face: Face::Rest,
-            presented: Presented::default(),
-            caller: Caller::Gizad,
-            scopes: Scopes::NONE,
-            barred: None,
-            key: None,
-            urgent: self.urgent,
-            deadline: Deadline::new(ambient::instant(), Some(LOOK)),
-            wishes: Wishes { no_cache: true, ..Wishes::default() },
-        };
+        let call = Call { urgent: self.urgent, ..Call::own(operation, request, LOOK) };
         match (self.below)(call).await {
             Ok(reply) => Ok(Some(reply.content)),
             Err(fault) if is_mute(fault.reason) => Ok(None),

@@ -13,22 +13,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::limits::OUT_OF_THE_WAY;
+
 /// The pair of the account at the provider.
 pub(crate) const SECRET: &str = "sandbox-secret";
-/// What is measured is the way of a purchase, not the waiting for turns.
-const OUT_OF_THE_WAY: [(&str, &str); 11] = [
-    ("GIZAD_PACE_RATE", "1000000/s"),
-    ("GIZAD_PACE_BURST", "100000"),
-    ("GIZAD_PACE_QUEUE", "10000"),
-    ("GIZAD_PACE_LONGEST_PAUSE", "1ms"),
-    ("GIZAD_QUOTA_RATE", "1000000/s"),
-    ("GIZAD_QUOTA_BURST", "100000"),
-    ("GIZAD_RETRY_ATTEMPTS", "1"),
-    ("GIZAD_BREAKER_FAILURES", "10000"),
-    ("GIZAD_BREAKER_LEAST", "1000000"),
-    ("GIZAD_CACHE_TTL", "0s"),
-    ("GIZAD_STATE_DIR", ""),
-];
 
 /// Who calls, as a header, and the file that says what it may do.
 static CALLER: LazyLock<(String, PathBuf)> = LazyLock::new(|| {
