@@ -233,6 +233,15 @@ impl RequestId {
             Name::Callers(name) => name,
         }
     }
+
+    /// The name as bytes, all of them visible ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Name::Ours(name) => name,
+            Name::Callers(name) => name.as_bytes(),
+        }
+    }
 }
 
 impl fmt::Display for RequestId {

@@ -29,7 +29,7 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::ambient;
-use crate::call::{Call, Face, Peer, Presented, Reply, RequestId, Wishes};
+use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
@@ -50,8 +50,9 @@ pub use origin::{check as from_here, probe as from_a_probe};
 pub struct Gate {
     /// What becomes of a call.
     pub call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
-    /// An answer that is there at once, of an operation without parameters, for somebody who presents nothing.
-    pub recall: Arc<dyn Fn(&'static Operation, Wishes, Instant) -> Option<Reply> + Send + Sync>,
+    /// An answer that is there at once, of an operation without parameters, for somebody who presents nothing and has no
+    /// wishes.
+    pub recall: Arc<dyn Fn(&'static Operation, Instant) -> Option<Arc<Reply>> + Send + Sync>,
 }
 /// A call on its way through it.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
@@ -61,7 +62,10 @@ const GRPC: &[u8] = b"application/grpc";
 const GRPC_WEB: &[u8] = b"application/grpc-web";
 
 /// The header that names a call, in both directions and on both faces.
-pub const REQUEST_ID: http::HeaderName = http::HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What stands in nearly every request, and of which nothing but the host is read here.
+const USUAL: [HeaderName; 5] = [HOST, USER_AGENT, ACCEPT, ACCEPT_ENCODING, CONNECTION];
 
 /// The edge's settings.
 #[derive(Clone, Debug)]
@@ -126,8 +130,13 @@ impl Edge {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let begun = ambient::instant();
+        if let Some(recalled) = self.0.recall(&request, &peer, begun) {
+            let id = RequestId::from_bytes(ambient::unique());
+            return Either::Left(ready(with_id(recalled, &id)));
+        }
         let id = named(request.headers());
-        let arrival = Arrival { id: id.clone(), begun: ambient::instant(), peer };
+        let arrival = Arrival { id: id.clone(), begun, peer };
         let kind = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
         let (face, is_grpc) = face(kind, request.version());
         let answered = match (self.0.admit(&request, face, is_grpc, &arrival.peer), face) {
@@ -136,16 +145,19 @@ impl Edge {
             (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
             (Err(fault), Face::Grpc) => Either::Right(ready(grpc::refuse(&fault, &id))),
         };
-        answered.map(move |mut response| {
-            if let Ok(value) = HeaderValue::from_bytes(id.as_str().as_bytes()) {
-                response.headers_mut().insert(REQUEST_ID, value);
-            }
-            response
-        })
+        Either::Right(answered.map(move |response| with_id(response, &id)))
     }
 }
 
 impl Faces {
+    /// What memory answers at once to whoever names a host that is known and says nothing else: most of those who ask often.
+    fn recall(&self, request: &Request<Incoming>, peer: &Peer, now: Instant) -> Option<Response<Body>> {
+        let headers = request.headers();
+        let is_usual = headers.keys_len() == headers.len() && headers.keys().all(|name| USUAL.contains(name));
+        let by_known = is_usual && *peer == Peer::Unproven && headers.get(HOST)? == self.known.get()?;
+        (by_known && request.uri().authority().is_none()).then(|| self.rest.recall(request, now)).flatten()
+    }
+
     /// Whether a request may come in at all, whatever it asks for.
     fn admit(
         &self,
@@ -206,15 +218,18 @@ impl Arrival {
         extensions.get::<Self>().cloned().unwrap_or_else(new)
     }
 
-    /// Whether nothing at all says who the caller is.
-    fn presents_nothing(&self, headers: &HeaderMap) -> bool {
-        self.peer == Peer::Unproven && !token::is_presented(headers)
-    }
-
     /// Who the caller means to be.
     fn presented(&self, headers: &HeaderMap) -> Presented {
         Presented { token: token::presented(headers), peer: self.peer.clone() }
     }
+}
+
+/// Says by what name a request can be asked about.
+fn with_id(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_bytes(id.as_bytes()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 /// The name of a request: the caller's, if it can be repeated safely.

@@ -92,8 +92,8 @@
 //! - When the ledger cannot say what is known of a key, the call is 503 with `sent: maybe`: it sent nothing itself, but one before
 //!   it may have.
 //! - With the audit log three writes of a purchase are synced and not two: who asks for it is on the disk before the record is.
-//! - What is public and fresh in memory is answered past the layers, none of which would change it, unless a token, a user or a
-//!   certificate has to be looked at.
+//! - What is public and fresh in memory is answered past the layers, none of which would change it, unless a token, a user, a
+//!   certificate or a wish has to be looked at.
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;

@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceBuilder};
 
 use crate::audit::Log;
-use crate::call::{Call, Reply, Wishes};
+use crate::call::{Call, Reply};
 use crate::contract::{Effect, Operation, canonical};
 use crate::fault::Fault;
 
@@ -89,9 +89,9 @@ impl<S> Inner for S where
 pub struct Stack {
     /// Through all the layers.
     pub call: Arc<dyn Fn(Call) -> Answering + Send + Sync>,
-    /// From memory alone, of an operation without parameters, for somebody who presents nothing: an answer that is there at
-    /// once, if there is one.
-    pub recall: Arc<dyn Fn(&'static Operation, Wishes, Instant) -> Option<Reply> + Send + Sync>,
+    /// From memory alone, of an operation without parameters, for somebody who presents nothing and has no wishes: an answer
+    /// that is there at once, if there is one.
+    pub recall: Arc<dyn Fn(&'static Operation, Instant) -> Option<Arc<Reply>> + Send + Sync>,
 }
 
 impl fmt::Debug for Stack {
@@ -165,8 +165,8 @@ where
         None => service.clone().call(call),
     };
     let shelf = traffic.shelf.clone();
-    let recall = move |operation, wishes, now| {
-        (!log::writes_hits()).then(|| shelf.at_once(operation, Vec::new(), wishes, now)).flatten()
+    let recall = move |operation, now| {
+        if log::writes_hits() { None } else { shelf.recall(operation, now) }
     };
     Stack { call: Arc::new(call), recall: Arc::new(recall) }
 }

@@ -41,7 +41,8 @@ impl Operation {
     /// Whether a success has made something new (AIP-133), which REST answers with 201.
     #[must_use]
     pub fn creates(&self) -> bool {
-        self.name.rsplit('.').next().is_some_and(|method| method.starts_with("Create"))
+        self.verb == Verb::Post
+            && self.name.rsplit('.').next().is_some_and(|method| method.starts_with("Create"))
     }
 
     /// What the provider's answer is read into: the response, or the part of it that is the provider's.

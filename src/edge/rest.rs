@@ -20,8 +20,9 @@ use futures_util::future::Either;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use prost_reflect::DynamicMessage;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::head::head;
@@ -59,26 +60,34 @@ impl Rest {
         mut request: Request<Incoming>,
         arrival: Arrival,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
-        let is_plain = *request.method() == Method::GET && request.body().is_end_stream();
-        let plain = self.plain.get(request.uri().path()).filter(|_| is_plain);
-        let Some(operation) = plain.copied() else {
+        let Some(operation) = self.plain(&request) else {
             request.extensions_mut().insert(arrival);
             let routed = Box::pin(self.router.clone().oneshot(request));
             return Either::Right(routed.map(super::infallible));
         };
         let (parts, _nothing) = request.into_parts();
-        let Parts { uri, headers, .. } = &parts;
-        if uri.query().is_none() && arrival.presents_nothing(headers) {
-            let reply = Terms::wishes_alone(headers)
-                .and_then(|wishes| (self.gate.recall)(operation, wishes, arrival.begun));
-            if let Some(reply) = reply {
-                return Either::Left(Either::Right(ready(replied(operation, &reply, headers))));
-            }
-        }
         Either::Left(match plain_call(operation, &parts, &arrival) {
             Ok(call) => Either::Left(ended(operation, (self.gate.call)(call), parts.headers, arrival.id)),
             Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
         })
+    }
+}
+
+impl Rest {
+    /// What a request asks for, if it has nothing but its path to read, and perhaps a query.
+    fn plain<B: hyper::body::Body>(&self, request: &Request<B>) -> Option<&'static Operation> {
+        let is_plain = *request.method() == Method::GET && request.body().is_end_stream();
+        self.plain.get(request.uri().path()).filter(|_| is_plain).copied()
+    }
+
+    /// The answer that memory has at once, to a request that says nothing besides its path.
+    pub(super) fn recall<B: hyper::body::Body>(
+        &self,
+        request: &Request<B>,
+        now: Instant,
+    ) -> Option<Response<Body>> {
+        let operation = self.plain(request).filter(|_| request.uri().query().is_none())?;
+        (self.gate.recall)(operation, now).map(|reply| success(operation, &reply))
     }
 }
 

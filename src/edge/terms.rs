@@ -30,11 +30,6 @@ impl Terms {
         Self::read(headers, begun, &REQUEST_TIMEOUT, duration, expected)
     }
 
-    /// How fresh the answer to a request over REST is to be, if it says nothing else and that well.
-    pub(super) fn wishes_alone(headers: &HeaderMap) -> Option<Wishes> {
-        if headers.contains_key(REQUEST_TIMEOUT) { None } else { wishes(headers).ok() }
-    }
-
     /// Those of a call over gRPC.
     pub(super) fn grpc(headers: &HeaderMap, begun: Instant) -> Result<Self, Fault> {
         let expected = "one to eight digits and one of H, M, S, m, u, n";

@@ -9,11 +9,6 @@ use crate::call::Token;
 
 const SCHEME: &str = "bearer";
 
-/// Whether it presents anything.
-pub(super) fn is_presented(headers: &HeaderMap) -> bool {
-    headers.contains_key(AUTHORIZATION)
-}
-
 /// What a request presents, if it presents anything.
 pub(super) fn presented(headers: &HeaderMap) -> Option<Token> {
     let mut given = headers.get_all(AUTHORIZATION).iter();

@@ -123,7 +123,7 @@ impl Entry {
 pub(super) struct Memory {
     state: Mutex<State>,
     uses: AtomicU64,
-    /// Grows with every change of what belongs on disk.
+    /// Grows with every change of what is public, while it is made.
     revision: AtomicU64,
 }
 
@@ -197,7 +197,7 @@ impl Memory {
             next_refresh: Mutex::new(None),
         };
         if found.public {
-            self.revision.fetch_add(1, Ordering::Relaxed);
+            self.has_changed();
         }
         state.remove(&key);
         state.size += size;
@@ -214,15 +214,21 @@ impl Memory {
 
     /// Forgets everything, or everything of one operation; says how much that was.
     pub(super) fn purge(&self, operation: Option<&str>) -> usize {
-        self.revision.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
+        self.has_changed();
         state.purges += 1;
         state.forget(|entry| operation.is_none_or(|name| entry.operation.name == name))
     }
 
-    /// Keeps no more than this.
+    /// Keeps no more than this, for as long as is said elsewhere from now on.
     pub(super) fn shrink(&self, most: usize) {
-        self.lock().shrink(most);
+        let mut state = self.lock();
+        self.has_changed();
+        state.shrink(most);
+    }
+
+    fn has_changed(&self) {
+        self.revision.fetch_add(1, Ordering::Release);
     }
 
     /// How many there are, and how many bytes they take.
@@ -237,7 +243,7 @@ impl Memory {
     }
 
     pub(super) fn revision(&self) -> u64 {
-        self.revision.load(Ordering::Relaxed)
+        self.revision.load(Ordering::Acquire)
     }
 }
 
@@ -325,6 +331,9 @@ impl Drop for Writing {
         let mut state = self.memory.lock();
         state.writing -= 1;
         if self.was_one {
+            if self.spends {
+                self.memory.has_changed();
+            }
             state.written(self.spends);
         }
     }

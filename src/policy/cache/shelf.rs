@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use fnv::FnvHashMap;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use tokio::time::Instant;
@@ -19,17 +20,32 @@ use crate::policy::kept::KeptReply;
 /// The rule of an answer that was found on disk.
 const FROM_DISK: &str = "kept_on_disk";
 
+/// An answer that stays the same to the byte, because no header shows more of an age than its seconds.
+struct Recalled {
+    reply: Arc<Reply>,
+    until: Instant,
+    /// That of the memory, when it was looked up.
+    revision: u64,
+}
+
 /// What all calls for the account share.
 pub(in crate::policy) struct Shelf {
     pub(super) memory: Arc<Memory>,
     options: RwLock<Arc<Options>>,
+    /// What was last given of each operation without parameters, by its address.
+    recalled: RwLock<FnvHashMap<usize, Recalled>>,
     /// Refreshes that nobody waits for. A stop does not wait for them either.
     pub(super) tasks: TaskTracker,
 }
 
 impl Shelf {
     pub(in crate::policy) fn new(options: &Options, tasks: TaskTracker) -> Self {
-        Self { memory: Arc::new(Memory::new()), options: RwLock::new(Arc::new(options.clone())), tasks }
+        Self {
+            memory: Arc::new(Memory::new()),
+            options: RwLock::new(Arc::new(options.clone())),
+            recalled: RwLock::default(),
+            tasks,
+        }
     }
 
     pub(super) fn options(&self) -> Arc<Options> {
@@ -52,14 +68,47 @@ impl Shelf {
         (decision == Decision::Serve).then(|| entry.reply(Taken::Hit, lifetime, age))
     }
 
+    /// The answer to an operation without parameters, for whoever has no wishes, if it is there at once. It is looked up no
+    /// more than once a second, unless something has changed.
+    pub(in crate::policy) fn recall(
+        &self,
+        operation: &'static Operation,
+        now: Instant,
+    ) -> Option<Arc<Reply>> {
+        // Read first: what changes from here on makes what is found now a thing of the past.
+        let revision = self.memory.revision();
+        let place = std::ptr::from_ref(operation).addr();
+        let recalled = self.recalled.read().unwrap_or_else(PoisonError::into_inner);
+        let known = recalled.get(&place).filter(|known| known.revision == revision && now < known.until);
+        if let Some(known) = known {
+            return Some(known.reply.clone());
+        }
+        drop(recalled);
+        let mut reply = self.at_once(operation, Vec::new(), Wishes::default(), now)?;
+        let memory = reply.memory.as_mut()?;
+        memory.age = Duration::from_secs(memory.age.as_secs());
+        let until = reply.asked + memory.lifetime.ttl.min(memory.age + Duration::from_secs(1));
+        let reply = Arc::new(reply);
+        let recalled = Recalled { reply: reply.clone(), until, revision };
+        self.recalled.write().unwrap_or_else(PoisonError::into_inner).insert(place, recalled);
+        Some(reply)
+    }
+
     pub(in crate::policy) fn change(&self, options: &Options) {
-        self.memory.shrink(options.bytes);
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());
+        self.memory.shrink(options.bytes);
+        self.forget_recalled();
+    }
+
+    fn forget_recalled(&self) {
+        self.recalled.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Forgets everything, or everything of one operation; says how much that was.
     pub(in crate::policy) fn purge(&self, operation: Option<&str>) -> usize {
-        self.memory.purge(operation)
+        let forgotten = self.memory.purge(operation);
+        self.forget_recalled();
+        forgotten
     }
 
     /// How many answers are kept, and how many bytes they take.

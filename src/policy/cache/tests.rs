@@ -374,6 +374,48 @@ async fn it_takes_no_more_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_recalled_is_what_memory_says_at_that_moment() {
+    let provider = Provider::fine();
+    let cache = cache(&provider);
+    let operation = call(CATALOG).operation;
+    let recall = || cache.shelf.recall(operation, ambient::instant());
+    let age = || recall().map(|reply| reply.memory.expect("of a read").age);
+    assert_eq!(age(), None, "nothing is kept");
+    taken(&cache, call(CATALOG)).await;
+    advance(Duration::from_millis(1_900)).await;
+    let first = recall().expect("kept");
+    assert!(Arc::ptr_eq(&first, &recall().expect("kept")), "within a second it is the same");
+    assert_eq!(age(), Some(seconds(1)), "as a header shows it");
+    advance(Duration::from_millis(200)).await;
+    assert_eq!(age(), Some(seconds(2)));
+    // Whatever happens to the memory happens to it at once.
+    let anew = Call { wishes: Wishes { no_cache: true, ..Wishes::default() }, ..call(CATALOG) };
+    cache.clone().oneshot(anew).await.expect("asked anew");
+    assert_eq!(age(), Some(Duration::ZERO));
+    cache.shelf.purge(Some("CatalogService.ListEmailPlans"));
+    assert_eq!(age(), Some(Duration::ZERO));
+    cache.clone().oneshot(of_effect(Effect::Spend)).await.expect("bought");
+    assert_eq!(age(), None, "what is in stock may have changed");
+    taken(&cache, call(CATALOG)).await;
+    settle().await;
+    assert_eq!(age(), Some(Duration::ZERO));
+    cache.shelf.purge(None);
+    assert_eq!(age(), None);
+    taken(&cache, call(CATALOG)).await;
+    let brief = Lifetime { ttl: Duration::from_millis(1_500), ..options().catalog };
+    cache.shelf.change(&Options { catalog: brief, ..options() });
+    advance(Duration::from_millis(1_400)).await;
+    let lifetime = recall().expect("still fresh").memory.expect("of a read").lifetime;
+    assert_eq!(lifetime, brief, "the settings of now");
+    advance(Duration::from_millis(100)).await;
+    assert_eq!(age(), None, "no longer fresh");
+    cache.shelf.change(&options());
+    assert_eq!(age(), Some(seconds(1)));
+    cache.shelf.change(&Options { bytes: 0, ..options() });
+    assert_eq!(age(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_purge_forgets_all_or_one() {
     let cache = cache(&Provider::fine());
     for operation in [CATALOG, "CatalogService.ListEmailPlans", WALLET] {
