@@ -67,7 +67,7 @@ impl Call {
             operation,
             effect: operation.effect,
             request,
-            id: RequestId::from_bytes(ambient::unique()),
+            id: RequestId::unique(),
             face: Face::Rest,
             presented: Presented::default(),
             caller: Caller::Gizad,
@@ -211,6 +211,12 @@ impl RequestId {
         let safe = |b: u8| b.is_ascii_graphic() && b != b'"';
         let usable = (1..=Self::LONGEST).contains(&name.len()) && name.bytes().all(safe);
         usable.then(|| Self(Name::Callers(name.into())))
+    }
+
+    /// A name that nothing else has.
+    #[must_use]
+    pub fn unique() -> Self {
+        Self::from_bytes(ambient::unique())
     }
 
     /// A name made of 16 bytes that nothing else is made of.

@@ -132,7 +132,7 @@ impl Edge {
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let begun = ambient::instant();
         if let Some(recalled) = self.0.recall(&request, &peer, begun) {
-            let id = RequestId::from_bytes(ambient::unique());
+            let id = RequestId::unique();
             return Either::Left(ready(with_id(recalled, &id)));
         }
         let id = named(request.headers());
@@ -210,11 +210,7 @@ struct Arrival {
 
 impl Arrival {
     fn of(extensions: &http::Extensions) -> Self {
-        let new = || Self {
-            id: RequestId::from_bytes(ambient::unique()),
-            begun: ambient::instant(),
-            peer: Peer::Unproven,
-        };
+        let new = || Self { id: RequestId::unique(), begun: ambient::instant(), peer: Peer::Unproven };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
     }
 
@@ -238,7 +234,7 @@ fn named(headers: &HeaderMap) -> RequestId {
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .and_then(RequestId::from_caller)
-        .unwrap_or_else(|| RequestId::from_bytes(ambient::unique()))
+        .unwrap_or_else(RequestId::unique)
 }
 
 fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {

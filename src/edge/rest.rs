@@ -71,9 +71,7 @@ impl Rest {
             Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
         })
     }
-}
 
-impl Rest {
     /// What a request asks for, if it has nothing but its path to read, and perhaps a query.
     fn plain<B: hyper::body::Body>(&self, request: &Request<B>) -> Option<&'static Operation> {
         let is_plain = *request.method() == Method::GET && request.body().is_end_stream();

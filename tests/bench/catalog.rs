@@ -41,11 +41,7 @@ const TICKS: f64 = 100.0;
 fn main() {
     match std::env::var(PART).as_deref() {
         Ok("bare") => bare(),
-        Ok(_) => runtime().block_on(async {
-            let awake = tokio::spawn(stay_awake());
-            measure().await;
-            awake.abort();
-        }),
+        Ok(_) => runtime().block_on(measure()),
         Err(_) => {
             let own = std::env::current_exe().expect("a program");
             let status = pinned(1, own.to_str().expect("a path")).env(PART, "client").status();
@@ -74,6 +70,8 @@ async fn stay_awake() {
 }
 
 async fn measure() {
+    // Until the runtime ends.
+    let _awake = tokio::spawn(stay_awake());
     let daemon = daemon();
     let (head, body) = answer(daemon.address).await;
     println!(

@@ -220,7 +220,7 @@ impl Memory {
         state.forget(|entry| operation.is_none_or(|name| entry.operation.name == name))
     }
 
-    /// Keeps no more than this, for as long as is said elsewhere from now on.
+    /// Keeps no more than this. Counts as a change, because the settings that say so have changed.
     pub(super) fn shrink(&self, most: usize) {
         let mut state = self.lock();
         self.has_changed();

@@ -100,6 +100,7 @@ impl Shelf {
         self.forget_recalled();
     }
 
+    /// What is forgotten is not held in memory any longer, either; that it is not given again, the revision sees to.
     fn forget_recalled(&self) {
         self.recalled.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
