@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod conceal;
 mod credentials;
+mod descriptors;
 mod keep;
 mod ledger;
 mod reload;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -26,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Verdict;
 use crate::call::Scopes;
 use crate::contract::Contract;
-use crate::edge::{Accept, Door, Edge, Gate};
+use crate::edge::{Accept, Door, Edge, Gate, Places};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
@@ -158,10 +160,13 @@ pub async fn serve(
         Some(tls) => Door::Tls(api, tls.clone()),
         None => Door::Tcp(api),
     };
+    let (limits, few) = descriptors::share(&settings.limits)?;
+    let places = [limits, few].map(|limits| Arc::new(Places::new(limits)));
+    let [callers, probes] = places.clone();
     let doors = [Some(api), socket.map(|(listener, own)| Door::Unix(listener, own))];
-    let api = futures_util::future::join_all(doors.into_iter().flatten().map(|door| {
-        let (accept, answering) = (Accept { door, limits: settings.limits.clone() }, edge.clone());
-        accept.run(move |request, guest| answering.answer(request, guest.peer), leave(states.clone()))
+    let api = join_all(doors.into_iter().flatten().map(|door| {
+        let (accept, answering) = (Accept { door, places: callers.clone() }, edge.clone());
+        accept.run(move |request, guest| answering.answer(request, guest), leave(states.clone()))
     }));
     // Whoever looks for the socket then finds that nobody is there, or the next gizad.
     let vacating = {
@@ -172,8 +177,8 @@ pub async fn serve(
         }
     };
     let seen = states.clone();
-    let admin = Accept { door: Door::Tcp(admin), limits: settings.limits };
-    let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
+    let admin = Accept { door: Door::Tcp(admin), places: probes };
+    let asked = Admin { contract, traffic: traffic.clone(), ways: settings.edge.ways };
     let admin = admin.run(
         move |request, guest| ready(asked.answer(*seen.borrow(), &request, guest.address)),
         gone(states),
@@ -234,6 +239,7 @@ pub async fn serve(
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
+        _ = join_all(places.iter().map(|places| places.watch())) => {}
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}
         () = rotation.run(new_pairs) => {}

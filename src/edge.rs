@@ -22,6 +22,7 @@ mod token;
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -31,7 +32,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::Either;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -41,9 +41,9 @@ use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
-pub use accept::{Accept, Door, Guest, Limits};
+pub use accept::{Accept, Arriving, Door, Guest, Limits, Places};
 pub use columns::{Columns, columns};
-pub use origin::{check as from_here, probe as from_a_probe};
+pub use origin::{Ways, check as from_here, probe as from_a_probe};
 
 /// Everything behind the edge, as the edge sees it.
 #[derive(Clone)]
@@ -74,8 +74,8 @@ pub struct Options {
     pub max_body: usize,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
-    /// Names by which callers may reach gizad, beside this machine's own.
-    pub hosts: Vec<String>,
+    /// By what ways requests may come.
+    pub ways: Ways,
 }
 
 /// The two faces on one port.
@@ -127,8 +127,8 @@ impl Edge {
     /// The content type is looked at before the path, so that an unknown gRPC method is answered in gRPC.
     pub fn answer(
         &self,
-        request: Request<Incoming>,
-        peer: Peer,
+        request: Request<Arriving>,
+        Guest { address, peer }: Guest,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let begun = ambient::instant();
         if let Some(recalled) = self.0.recall(&request, &peer, begun) {
@@ -139,7 +139,7 @@ impl Edge {
         let arrival = Arrival { id: id.clone(), begun, peer };
         let kind = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
         let (face, is_grpc) = face(kind, request.version());
-        let answered = match (self.0.admit(&request, face, is_grpc, &arrival.peer), face) {
+        let answered = match (self.0.admit(&request, face, is_grpc, address, &arrival.peer), face) {
             (Ok(()), Face::Rest) => Either::Left(Either::Left(self.0.rest.answer(request, arrival))),
             (Ok(()), Face::Grpc) => Either::Left(Either::Right(self.0.grpc.answer(request, arrival))),
             (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
@@ -151,7 +151,7 @@ impl Edge {
 
 impl Faces {
     /// What memory answers at once to whoever names a host that is known and says nothing else: most of those who ask often.
-    fn recall(&self, request: &Request<Incoming>, peer: &Peer, now: Instant) -> Option<Response<Body>> {
+    fn recall(&self, request: &Request<Arriving>, peer: &Peer, now: Instant) -> Option<Response<Body>> {
         let headers = request.headers();
         let is_usual = headers.keys_len() == headers.len() && headers.keys().all(|name| USUAL.contains(name));
         let by_known = is_usual && *peer == Peer::Unproven && headers.get(HOST)? == self.known.get()?;
@@ -161,22 +161,24 @@ impl Faces {
     /// Whether a request may come in at all, whatever it asks for.
     fn admit(
         &self,
-        request: &Request<Incoming>,
+        request: &Request<Arriving>,
         face: Face,
         is_grpc: bool,
+        from: Option<IpAddr>,
         peer: &Peer,
     ) -> Result<(), Fault> {
         let (uri, headers) = (request.uri(), request.headers());
         let named = headers.get(HOST).filter(|_| uri.authority().is_none());
         // No page reaches a Unix socket by a name of its own, and programs put there whatever they like as the host.
         let by_name = !matches!(peer, Peer::Process(_));
-        if by_name && (named.is_none() || named != self.known.get()) {
-            origin::host(uri, headers, &self.options.hosts)?;
+        let is_once = headers.get_all(HOST).iter().nth(1).is_none();
+        if by_name && (named.is_none() || named != self.known.get() || !is_once) {
+            origin::host(uri, headers, &self.options.ways.hosts)?;
             // A copy, because the one at hand keeps all that was read with it.
             let copied = named.and_then(|named| HeaderValue::from_bytes(named.as_bytes()).ok());
             let _first = copied.map(|named| self.known.set(named));
         }
-        origin::site(uri, headers)?;
+        origin::anyhow(uri, headers, from, &self.options.ways)?;
         if face == Face::Rest && is_grpc {
             let detail = "gRPC needs HTTP/2; over HTTP/1.1 there are REST and gRPC-Web";
             return Err(Fault::new(Reason::UnsupportedMediaType, detail));
@@ -212,6 +214,12 @@ impl Arrival {
     fn of(extensions: &http::Extensions) -> Self {
         let new = || Self { id: RequestId::unique(), begun: ambient::instant(), peer: Peer::Unproven };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
+    }
+
+    /// Whether it has what no page of another site can send: a token, or a process of this machine at its other end.
+    fn is_program(&self, headers: &HeaderMap) -> bool {
+        let has_token = || token::presented(headers).is_some_and(|token| token.caller().is_some());
+        matches!(self.peer, Peer::Process(_)) || has_token()
     }
 
     /// Who the caller means to be.

@@ -239,6 +239,8 @@ reasons! {
     HostNotAllowed = "HOST_NOT_ALLOWED",
     /// A web page of another site sent it.
     CrossSite = "CROSS_SITE",
+    /// A proxy handed it on that nobody said may do so.
+    ProxyNotTrusted = "PROXY_NOT_TRUSTED",
     /// The message is compressed.
     CompressionUnsupported = "COMPRESSION_UNSUPPORTED",
     /// There is no token where one is needed, or it is none that is known.

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::contract::Contract;
-use crate::edge;
+use crate::edge::{self, Ways};
 use crate::policy::Traffic;
 
 /// Where the daemon is in its life.
@@ -28,8 +28,8 @@ pub(super) enum State {
 pub(super) struct Admin {
     pub(super) contract: &'static Contract,
     pub(super) traffic: Traffic,
-    /// Names by which it may be reached, beside this machine's own.
-    pub(super) hosts: Vec<String>,
+    /// By what ways requests may come.
+    pub(super) ways: Ways,
 }
 
 impl Admin {
@@ -41,7 +41,7 @@ impl Admin {
         peer: Option<IpAddr>,
     ) -> Response<Body> {
         // Before anything is said, or a page that rebinds a name would read it.
-        if let Err(fault) = edge::from_a_probe(request.uri(), request.headers(), &self.hosts) {
+        if let Err(fault) = edge::from_a_probe(request.uri(), request.headers(), peer, &self.ways) {
             return problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail);
         }
         let path = request.uri().path();
@@ -75,7 +75,7 @@ impl Admin {
                     "only this machine is answered here, and whoever is let in by `kubectl port-forward`";
                 problem(StatusCode::FORBIDDEN, "Not from there", detail)
             }
-            _ => match edge::from_here(request.uri(), request.headers(), &self.hosts) {
+            _ => match edge::from_here(request.uri(), request.headers(), peer, &self.ways) {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
@@ -163,7 +163,7 @@ mod tests {
         let flags = Flags { sandbox: true, ..Flags::default() };
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
-        let admin = Admin { contract, traffic, hosts: Vec::new() };
+        let admin = Admin { contract, traffic, ways: Ways::default() };
         let named = |method: &str, path: &str, host: &str, peer: &str| {
             let request = Request::builder().method(method).uri(path).header("host", host).body(());
             let peer = Some(peer.parse().expect("an address"));

@@ -1,35 +1,51 @@
 //! Connections: accepted, limited, served, and let go of one by one when the daemon stops.
 
 mod door;
+mod flow;
+mod places;
+mod pulse;
 mod stream;
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::time::sleep;
 
 use door::Arrived;
+use flow::Turn;
+use places::Place;
+use pulse::{Order, Pulse};
 use stream::Begun;
 
 pub use door::{Door, Guest};
+pub use flow::Arriving;
+pub use places::Places;
 
-/// What one listener allows.
+/// What some listeners allow together.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once. When there are as many, a newcomer takes the place of one that waits.
     pub connections: usize,
+    /// Those of one address, or one user of this machine.
+    pub connections_per_peer: usize,
     /// How long the head of a request may take to arrive, and a connection to begin before it.
     pub head_timeout: Duration,
+    /// How long a connection may be kept without a call.
+    pub idle_timeout: Duration,
+    /// How long the other side may not take what is there for it.
+    pub write_timeout: Duration,
 }
 
 /// The longest head of a request, in bytes.
@@ -39,12 +55,18 @@ const MAX_STREAMS: u32 = 256;
 /// How long to rest when the system has no descriptor left, before accepting again.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);
 
+/// Bytes of a request's body that may be on their way unread, in one stream of HTTP/2 and in one connection.
+const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
+/// What a newcomer is told for whom there is no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 68\r\n\
+    retry-after: 1\r\nconnection: close\r\n\r\nall connections that limits.connections_per_peer allows are at work\n";
+
 /// Serves one listener.
 pub struct Accept {
     /// Bound already.
     pub door: Door,
-    /// What it allows.
-    pub limits: Limits,
+    /// Where those find place who come in.
+    pub places: Arc<Places>,
 }
 
 impl Accept {
@@ -54,72 +76,133 @@ impl Accept {
     /// An error of `accept` never ends it.
     pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>)
     where
-        A: Fn(Request<Incoming>, Guest) -> F + Clone + Send + Sync + 'static,
+        A: Fn(Request<Arriving>, Guest) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.limits.connections));
-        let builder = builder(&self.limits);
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = self.next(&places) => accepted,
+                accepted = self.next() => accepted,
                 () = &mut stop => break,
             };
-            let (arrived, place) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok(Some((arrived, place))) => {
+                    let serving = serve(arrived, place, answer.clone());
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a connection's task, which its place waits for"
+                    )]
+                    tokio::spawn(serving);
+                }
+                Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(EXHAUSTED_REST).await;
-                    continue;
                 }
-            };
-            let (answer, builder, watcher) = (answer.clone(), builder.clone(), graceful.watcher());
-            let patience = self.limits.head_timeout;
-            #[expect(clippy::disallowed_methods, reason = "a connection's task, which `graceful` waits for")]
-            tokio::spawn(async move {
-                match timeout(patience, begin(arrived)).await {
-                    Ok(Ok(Some((stream, guest)))) => {
-                        let service = hyper::service::service_fn(move |request| {
-                            answer(request, guest.clone()).map(Ok::<_, std::convert::Infallible>)
-                        });
-                        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                        if let Err(error) = watcher.watch(connection).await {
-                            tracing::debug!(%error, "a connection ended early");
-                        }
-                    }
-                    Ok(Err(error)) => tracing::debug!(%error, "a connection did not come about"),
-                    // It said nothing.
-                    Ok(Ok(None)) | Err(_) => {}
-                }
-                drop(place);
-            });
+            }
         }
         drop(self.door);
-        graceful.shutdown().await;
+        self.places.close().await;
     }
 
-    /// The next connection, once there is a place for it.
-    async fn next(&self, places: &Arc<Semaphore>) -> io::Result<(Arrived, OwnedSemaphorePermit)> {
-        let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        Ok((self.door.next().await?, place))
+    /// The next connection, once there is a place for it; nothing if it is turned away.
+    async fn next(&self) -> io::Result<Option<(Arrived, Place)>> {
+        let arrived = self.door.next().await?;
+        let place = self.places.enter(arrived.peer()?).await;
+        if place.is_none() {
+            arrived.turn_away(FULL);
+        }
+        Ok(place.map(|place| (arrived, place)))
     }
+}
+
+/// Serves one connection, from its first byte to its last.
+async fn serve<A, F>(arrived: Arrived, place: Place, answer: A)
+where
+    A: Fn(Request<Arriving>, Guest) -> F + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let pulse = place.pulse.clone();
+    match unless_ended(&pulse, begin(arrived, &pulse)).await {
+        Some(Ok(Some((stream, guest)))) => {
+            let is_http2 = stream.is_http2();
+            let calls = pulse.clone();
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let turn = Turn::new(&calls);
+                let answering = answer(request.map(|body| turn.arriving(body)), guest.clone());
+                answering.map(move |response| Ok::<_, Infallible>(turn.answered(response, !is_http2)))
+            });
+            let stream = TokioIo::new(stream);
+            let ended = if is_http2 {
+                pulse.speaks_http2();
+                finish(http2().serve_connection(stream, service), &pulse).await
+            } else {
+                let connection =
+                    http1::Builder::new().max_buf_size(MAX_HEAD).serve_connection(stream, service);
+                finish(connection, &pulse).await
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        }
+        Some(Err(error)) => tracing::debug!(%error, "a connection did not come about"),
+        // It said nothing, or too slowly.
+        Some(Ok(None)) | None => {}
+    }
+    drop(place);
 }
 
 /// Waits until a connection has said who it is, and something besides.
-async fn begin(arrived: Arrived) -> io::Result<Option<(Begun, Guest)>> {
+async fn begin(arrived: Arrived, pulse: &Arc<Pulse>) -> io::Result<Option<(Begun, Guest)>> {
     let (stream, guest) = arrived.greet().await?;
-    Ok(Begun::new(stream).await?.map(|stream| (stream, guest)))
+    Ok(Begun::new(stream, pulse.clone()).await?.map(|stream| (stream, guest)))
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(MAX_HEAD);
+/// What comes of something, unless its connection is told to end before, or to finish when it has said nothing.
+async fn unless_ended<T>(pulse: &Pulse, doing: impl Future<Output = T>) -> Option<T> {
+    let mut doing = pin!(doing);
+    poll_fn(|cx| match (doing.as_mut().poll(cx), pulse.told(cx.waker())) {
+        (Poll::Ready(done), _) => Poll::Ready(Some(done)),
+        (Poll::Pending, Order::Stay) => Poll::Pending,
+        (Poll::Pending, Order::Finish | Order::End) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Serves a connection as long as it may stay. What has arrived is looked at before it is told to finish, so that nothing is
+/// lost that was said before.
+async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    let mut is_finishing = false;
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            match pulse.told(cx.waker()) {
+                Order::End => return Poll::Ready(Ok(())),
+                Order::Finish if !is_finishing => {
+                    is_finishing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Order::Stay | Order::Finish => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Rapid resets, floods of CONTINUATION and of settings are bounded by the library itself, whose limits are these.
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
-        .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
     builder

@@ -38,6 +38,7 @@ pub fn columns(reason: Reason) -> Columns {
         Reason::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
         Reason::HostNotAllowed => (StatusCode::MISDIRECTED_REQUEST, Code::PermissionDenied),
         Reason::CrossSite => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+        Reason::ProxyNotTrusted => (StatusCode::FORBIDDEN, Code::PermissionDenied),
         Reason::CompressionUnsupported => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented),
         Reason::Unauthenticated => (StatusCode::UNAUTHORIZED, Code::Unauthenticated),
         Reason::ScopeMissing => (StatusCode::FORBIDDEN, Code::PermissionDenied),

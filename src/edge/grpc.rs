@@ -16,7 +16,7 @@ use futures_util::future::Either;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::StreamBody;
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use prost_reflect::DynamicMessage;
 use tonic_health::server::HealthReporter;
 use tonic_web::{GrpcWebLayer, GrpcWebService};
@@ -24,7 +24,7 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Arrival, Gate, Options, body, key, status};
+use super::{Arrival, Arriving, Gate, Options, body, key, status};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Message, Operation, Watch, nearest};
 use crate::fault::{Fault, Reason};
@@ -79,7 +79,7 @@ impl Grpc {
 
     pub(super) fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Arriving>,
         arrival: Arrival,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let web = super::has_type(request.headers(), super::GRPC_WEB);

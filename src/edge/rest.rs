@@ -20,14 +20,13 @@ use futures_util::future::Either;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use prost_reflect::DynamicMessage;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Gate, Options, body, key, memory, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, key, memory, problem};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -57,7 +56,7 @@ impl Rest {
 
     pub(super) fn answer(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Arriving>,
         arrival: Arrival,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let Some(operation) = self.plain(&request) else {
@@ -204,7 +203,7 @@ async fn read_call(
         })?;
         Some(path)
     };
-    let body = read_body(&parts.headers, body, options, terms.deadline.left()).await?;
+    let body = read_body(&parts.headers, body, options, terms.deadline.left(), arrival).await?;
     let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
     let key = key::read(&parts.headers, operation, &request)?;
     Ok(Call { key, ..call(operation, request, terms, &parts.headers, arrival) })
@@ -241,19 +240,21 @@ fn call(
     }
 }
 
-/// The whole body, if it is short, quick and JSON. An empty one needs no label.
+/// The whole body, if it is short, quick and JSON. An empty one needs no label, nor does that of somebody who cannot be a page.
 async fn read_body(
     headers: &HeaderMap,
     body: Body,
     options: &Options,
     left: Duration,
+    arrival: &Arrival,
 ) -> Result<Bytes, Fault> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if announced.is_some_and(|length: u64| length > options.max_body as u64) {
         return Err(body::too_large(options));
     }
     let body = body::whole(body, options, 0, left).await?;
-    if !body.is_empty() && !is_json(headers) {
+    let is_readable = is_json(headers) || is_unlabelled(headers) && arrival.is_program(headers);
+    if !body.is_empty() && !is_readable {
         let given = headers.get(CONTENT_TYPE).map_or("none", |v| v.to_str().unwrap_or("not text"));
         let given = given.chars().take(100).collect::<String>();
         return Err(Fault::new(
@@ -262,6 +263,10 @@ async fn read_body(
         ));
     }
     Ok(body)
+}
+
+fn is_unlabelled(headers: &HeaderMap) -> bool {
+    !headers.contains_key(CONTENT_TYPE)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

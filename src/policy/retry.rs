@@ -96,6 +96,7 @@ fn passes(reason: Reason) -> bool {
         | Reason::MethodNotAllowed
         | Reason::HostNotAllowed
         | Reason::CrossSite
+        | Reason::ProxyNotTrusted
         | Reason::CompressionUnsupported
         | Reason::Unauthenticated
         | Reason::ScopeMissing

@@ -26,11 +26,14 @@ pub(super) fn settings(
     let edge = edge::Options {
         max_body: check.whole("limits.body_bytes", 1024, 16 * 1024 * 1024),
         body_timeout: check.duration("limits.body_timeout"),
-        hosts: check.names("listen.hosts"),
+        ways: edge::Ways { hosts: check.names("listen.hosts"), proxies: check.proxies() },
     };
     let limits = edge::Limits {
         connections: check.whole("limits.connections", 1, 100_000),
+        connections_per_peer: check.whole("limits.connections_per_peer", 1, 100_000),
         head_timeout: check.duration("limits.head_timeout"),
+        idle_timeout: check.duration("limits.idle_timeout"),
+        write_timeout: check.duration("limits.write_timeout"),
     };
     let grace = check.duration("shutdown.grace");
     if grace < upstream.timeout {

@@ -1,8 +1,9 @@
 //! The settings of listening: addresses, the Unix socket, and the files of TLS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -54,6 +55,18 @@ impl Check<'_> {
             self.wrong("listen.admin", "another address than that of listen.api");
         }
         Listen { api, tls, socket: self.socket(), admin }
+    }
+
+    /// Addresses and networks of proxies.
+    pub(super) fn proxies(&mut self) -> Vec<IpNet> {
+        const PROXIES: &str = "listen.trusted_proxies";
+        let read = |text: &String| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        let written = self.names(PROXIES);
+        let known: Option<Vec<IpNet>> = written.iter().map(read).collect();
+        known.unwrap_or_else(|| {
+            self.wrong(PROXIES, "a list of addresses and networks, such as [\"10.1.2.3\", \"10.2.0.0/16\"]");
+            Vec::new()
+        })
     }
 
     fn socket(&mut self) -> Option<Socket> {

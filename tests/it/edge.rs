@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use gizad::call::Token;
 use serde_json::{Value, json};
 
 use super::rig::{Gateway, PATIENCE};
@@ -431,6 +432,7 @@ async fn a_web_page_of_another_site_moves_no_money_and_reads_nothing() {
         ("origin", "null", 403, "CROSS_SITE"),
         ("referer", "http://evil.example/page", 403, "CROSS_SITE"),
         ("sec-fetch-site", "cross-site", 403, "CROSS_SITE"),
+        ("x-forwarded-for", "127.0.0.1", 403, "PROXY_NOT_TRUSTED"),
     ] {
         let rows = super::operations::rows().into_iter().chain(super::operations::local_rows());
         for row in rows.filter(|row| row.path != "/actions/vps_rdns") {
@@ -444,4 +446,45 @@ async fn a_web_page_of_another_site_moves_no_money_and_reads_nothing() {
     for host in ["localhost", "[::1]:80", "gizad.default.svc:7070", "OTHER"] {
         assert_eq!(gateway.send("GET", "/wallet", None, &[("host", host)]).await.status, 200, "{host}");
     }
+}
+
+/// A proxy makes everybody's calls its own, so one that nobody knows of is not let in, on any listener.
+#[tokio::test]
+async fn a_proxy_is_let_in_when_it_is_trusted() {
+    let handed_on = [("forwarded", "for=10.1.2.3"), ("via", "1.1 nginx"), ("x-forwarded-proto", "https")];
+    let plain = Gateway::sandbox();
+    let trusting = Gateway::sandbox_with(&[("GIZAD_LISTEN_TRUSTED_PROXIES", "10.0.0.0/8, 127.0.0.1")]);
+    for header in handed_on {
+        assert_problem(&plain.send("GET", "/wallet", None, &[header]).await, 403, "PROXY_NOT_TRUSTED");
+        assert_eq!(trusting.send("GET", "/wallet", None, &[header]).await.status, 200, "{header:?}");
+        for (gateway, expected) in [(&plain, 403), (&trusting, 200)] {
+            for path in ["/livez", "/status"] {
+                let url = format!("{}{path}", gateway.admin);
+                let asked = gateway.http.get(url).header(header.0, header.1).send().await.expect("an answer");
+                assert_eq!(asked.status().as_u16(), expected, "{path} {header:?}");
+            }
+        }
+    }
+    assert_eq!(plain.seen().await.len(), 0);
+}
+
+/// A page can send a body without a type; whoever shows a token is no page.
+#[tokio::test]
+async fn a_body_without_a_type_is_for_those_who_are_no_pages() {
+    let gateway = Gateway::sandbox();
+    let asked = async |headers: &[(&str, &str)]| {
+        let mut request =
+            gateway.http.post(format!("{}/wallet/deposits", gateway.api)).body("{\"amount_vnd\":500000}");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(asked(&[]).await, 415);
+    assert_eq!(asked(&[("authorization", "Basic YTpi")]).await, 415);
+    assert_eq!(asked(&[("content-type", "application/json")]).await, 201);
+    let (_, token) = Token::new("nobody").expect("randomness");
+    let bearer = format!("Bearer {token}");
+    assert_eq!(asked(&[("authorization", &bearer)]).await, 401, "its body is read, and nobody knows it");
+    assert_eq!(asked(&[("authorization", &bearer), ("content-type", "text/plain")]).await, 415);
 }

@@ -13,11 +13,14 @@
 
 mod access;
 mod answers;
+#[path = "../client/attacks.rs"]
+mod attacks;
 mod audit;
 mod cache;
 #[path = "../client/codec.rs"]
 mod codec;
 mod credentials;
+mod crowd;
 mod edge;
 mod grpc;
 mod kills;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::places;
 use super::stream::Stream;
 use crate::call::{Peer, Process};
 use crate::edge::tls::{Tls, certificate};
@@ -67,6 +68,24 @@ impl Door {
 }
 
 impl Arrived {
+    /// Whose connection it is.
+    pub(super) fn peer(&self) -> io::Result<places::Peer> {
+        match self {
+            Self::Tcp(_, ip) | Self::Tls(_, ip, _) => Ok(places::Peer::at(*ip)),
+            Self::Unix(stream, _) => Ok(places::Peer::User(stream.peer_cred()?.uid())),
+        }
+    }
+
+    /// Says something to a connection that is not served, if it can be said at once.
+    pub(super) fn turn_away(&self, said: &[u8]) {
+        let _said = match self {
+            Self::Tcp(stream, _) => stream.try_write(said),
+            Self::Unix(stream, _) => stream.try_write(said),
+            // It would have to be said inside.
+            Self::Tls(..) => Ok(0),
+        };
+    }
+
     /// Finds out who it is, with a handshake if there is one, which may take for ever.
     pub(super) async fn greet(self) -> io::Result<(Stream, Guest)> {
         match self {

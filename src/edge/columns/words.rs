@@ -40,6 +40,11 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "A web page of another site sent this",
             "Call from a program. Browsers may only call from gizad's own pages.",
         ),
+        Reason::ProxyNotTrusted => (
+            "A proxy handed this on that is not trusted",
+            "Call gizad directly, or have the proxy's address added to listen.trusted_proxies in the settings: everybody behind it \
+             can then call.",
+        ),
         Reason::CompressionUnsupported => {
             ("Compressed messages are not read", "Send the message uncompressed; none of this API is long.")
         }

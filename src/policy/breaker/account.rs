@@ -233,6 +233,7 @@ pub(super) fn health(answer: &Answer) -> Health {
         | Reason::MethodNotAllowed
         | Reason::HostNotAllowed
         | Reason::CrossSite
+        | Reason::ProxyNotTrusted
         | Reason::CompressionUnsupported
         | Reason::Unauthenticated
         | Reason::ScopeMissing

@@ -58,6 +58,9 @@ fn whoever_runs_gizad_may_do_everything_and_its_name_is_owner() {
     let bought = over(&socket, "POST", "/vps", &format!("{head}\r\n{body}"));
     assert_eq!(status(&bought), 201, "{bought}");
     assert!(over(&socket, "GET", "/operations", "host: localhost\r\n").contains("\"caller\":\"owner\""));
+    let untyped =
+        over(&socket, "PATCH", "/vps/1", "host: localhost\r\ncontent-length: 16\r\n\r\n{\"hostname\":\"b\"}");
+    assert_eq!(status(&untyped), 200, "no page reaches a socket, so a body needs no type: {untyped}");
     // Over TCP the same process has no name.
     let tcp = &house.gateway.api.trim_start_matches("http://").to_owned();
     let mut stream = std::net::TcpStream::connect(tcp).expect("a connection");

@@ -1,0 +1,365 @@
+//! What one connection is about, as those see it who decide whether it may stay: without a lock, and by a clock that only
+//! counts ticks, because every request passes here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+
+/// The most that a connection may send beside the heads and bodies of requests, in bytes, before time has forgiven it: thirty
+/// thousand pings of HTTP/2, and more than the body that may be on its way unread.
+const MAX_EXCESS: i64 = 512 * 1024;
+/// What is forgiven in a tick, in bytes. A client that pings every second says a tenth of it.
+const FORGIVEN: i64 = 256;
+/// What the head of one request may have taken.
+const HEAD: i64 = super::MAX_HEAD as i64;
+
+/// What a connection has been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Order {
+    /// Nothing.
+    Stay,
+    /// To finish what it has begun, and to take nothing new.
+    Finish,
+    /// To end now.
+    End,
+}
+
+/// How long a connection may be about one thing, in ticks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Saying who it is and what it wants.
+    pub(super) head: u32,
+    /// Wanting nothing.
+    pub(super) idle: u32,
+    /// Not taking the answer that is there.
+    pub(super) write: u32,
+}
+
+/// Where a call waits for the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its body is not here whole.
+    Arriving,
+    /// Its answer is not gone.
+    Leaving,
+}
+
+/// Of one connection.
+pub(super) struct Pulse {
+    clock: Arc<AtomicU32>,
+    /// When it began to be about what it is about.
+    since: AtomicU32,
+    /// Whether a head is on its way, as it is before the first.
+    arriving: AtomicBool,
+    is_http2: AtomicBool,
+    /// Whether any call of it was ever answered.
+    served: AtomicBool,
+    /// Calls whose head is here and whose answer is not gone.
+    open: AtomicU32,
+    /// Those among them that wait for the other side.
+    bodies: AtomicU32,
+    leaving: AtomicU32,
+    /// Answers, or pieces of them, that the other side has not yet made room for; and since when none was taken.
+    offered: AtomicU32,
+    stalled: AtomicU32,
+    /// Since when the system takes no bytes for it, one tick later; 0 if it does.
+    blocked: AtomicU32,
+    /// What it has sent beside heads and bodies, in bytes.
+    excess: AtomicI64,
+    order: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Pulse {
+    pub(super) fn new(clock: Arc<AtomicU32>) -> Self {
+        let now = clock.load(Relaxed);
+        Self {
+            clock,
+            since: AtomicU32::new(now),
+            arriving: AtomicBool::new(true),
+            is_http2: AtomicBool::new(false),
+            served: AtomicBool::new(false),
+            open: AtomicU32::new(0),
+            bodies: AtomicU32::new(0),
+            leaving: AtomicU32::new(0),
+            offered: AtomicU32::new(0),
+            stalled: AtomicU32::new(0),
+            blocked: AtomicU32::new(0),
+            excess: AtomicI64::new(0),
+            order: AtomicU8::new(Order::Stay as u8),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn now(&self) -> u32 {
+        self.clock.load(Relaxed)
+    }
+
+    /// It has said so many bytes.
+    pub(super) fn read(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let more = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if self.excess.fetch_add(more, Relaxed).saturating_add(more) > MAX_EXCESS {
+            self.tell(Order::End);
+        }
+        let is_silent = self.open.load(Relaxed) == 0 && !self.arriving.load(Relaxed);
+        if is_silent && !self.is_http2.load(Relaxed) {
+            self.arriving.store(true, Relaxed);
+            self.since.store(self.now(), Relaxed);
+        }
+    }
+
+    /// It speaks HTTP/2, where a byte says nothing of a head, and may rest from the start.
+    pub(super) fn speaks_http2(&self) {
+        self.is_http2.store(true, Relaxed);
+        self.arriving.store(false, Relaxed);
+        self.since.store(self.now(), Relaxed);
+    }
+
+    /// The head of a call is here.
+    pub(super) fn begins(&self) {
+        self.open.fetch_add(1, Relaxed);
+        self.arriving.store(false, Relaxed);
+        self.since.store(self.now(), Relaxed);
+        self.excuse(HEAD);
+    }
+
+    /// So many bytes belonged to something.
+    pub(super) fn excuse(&self, bytes: i64) {
+        let excess = self.excess.load(Relaxed);
+        if excess > 0 {
+            self.excess.fetch_sub(bytes.min(excess), Relaxed);
+        }
+    }
+
+    /// A call waits for the other side from now on.
+    pub(super) fn enters(&self, stage: Stage) {
+        self.at(stage).fetch_add(1, Relaxed);
+    }
+
+    /// It does no longer.
+    pub(super) fn leaves(&self, stage: Stage) {
+        self.at(stage).fetch_sub(1, Relaxed);
+    }
+
+    fn at(&self, stage: Stage) -> &AtomicU32 {
+        match stage {
+            Stage::Arriving => &self.bodies,
+            Stage::Leaving => &self.leaving,
+        }
+    }
+
+    /// The answer to a call is gone, or will never be needed.
+    pub(super) fn ends(&self) {
+        self.served.store(true, Relaxed);
+        self.since.store(self.now(), Relaxed);
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    /// Something is there for the other side to take.
+    pub(super) fn offers(&self) {
+        if self.offered.fetch_add(1, Relaxed) == 0 {
+            self.stalled.store(self.now(), Relaxed);
+        }
+    }
+
+    /// It was taken, or nobody wants it.
+    pub(super) fn taken(&self) {
+        self.stalled.store(self.now(), Relaxed);
+        self.offered.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether the system takes bytes for it.
+    pub(super) fn flows(&self, does: bool) {
+        if does {
+            if self.blocked.load(Relaxed) != 0 {
+                self.blocked.store(0, Relaxed);
+            }
+        } else if self.blocked.load(Relaxed) == 0 {
+            self.blocked.store(self.now().wrapping_add(1).max(1), Relaxed);
+        }
+    }
+
+    pub(super) fn tell(&self, order: Order) {
+        if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
+            self.waker.wake();
+        }
+    }
+
+    /// What it has been told; whoever asks is woken when there is more.
+    pub(super) fn told(&self, waker: &Waker) -> Order {
+        self.waker.register(waker);
+        self.order()
+    }
+
+    fn order(&self) -> Order {
+        match self.order.load(Relaxed) {
+            0 => Order::Stay,
+            1 => Order::Finish,
+            _ => Order::End,
+        }
+    }
+
+    /// Whether it may be ended for somebody else's sake, and if so its turn in that, the smallest first. What gizad works at is
+    /// not given up; whoever has never had an answer goes before those who had.
+    pub(super) fn turn(&self) -> Option<(bool, u32)> {
+        let waiting = self.bodies.load(Relaxed).saturating_add(self.leaving.load(Relaxed));
+        let is_free = waiting >= self.open.load(Relaxed) && self.order() != Order::End;
+        is_free.then(|| (self.served.load(Relaxed), self.since.load(Relaxed)))
+    }
+
+    /// Looks at it once a tick, and tells it what follows.
+    pub(super) fn look(&self, patience: &Patience) {
+        let now = self.now();
+        let excess = self.excess.load(Relaxed);
+        self.excess.fetch_sub(excess.clamp(0, FORGIVEN), Relaxed);
+        let blocked = self.blocked.load(Relaxed);
+        let stuck = blocked != 0 && now.wrapping_sub(blocked.wrapping_sub(1)) >= patience.write;
+        let untaken =
+            self.offered.load(Relaxed) > 0 && now.wrapping_sub(self.stalled.load(Relaxed)) >= patience.write;
+        if stuck || untaken {
+            return self.tell(Order::End);
+        }
+        if self.open.load(Relaxed) > 0 {
+            return;
+        }
+        let rested = now.wrapping_sub(self.since.load(Relaxed));
+        if self.arriving.load(Relaxed) {
+            if rested >= patience.head {
+                self.tell(Order::End);
+            }
+        } else if rested >= patience.idle.saturating_add(patience.write) {
+            // It was told to finish and has not.
+            self.tell(Order::End);
+        } else if rested >= patience.idle {
+            self.tell(Order::Finish);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { head: 4, idle: 20, write: 10 };
+
+    fn pulse() -> (Arc<AtomicU32>, Pulse) {
+        let clock = Arc::new(AtomicU32::new(u32::MAX - 2));
+        (clock.clone(), Pulse::new(clock))
+    }
+
+    /// What it is told, tick by tick, until it is told to end.
+    fn until_end(clock: &AtomicU32, pulse: &Pulse) -> Vec<u32> {
+        let mut told = Vec::new();
+        for tick in 0..100 {
+            pulse.look(&PATIENCE);
+            let order = pulse.order();
+            if usize::from(order as u8) > told.len() {
+                told.resize(usize::from(order as u8), tick);
+            }
+            if order == Order::End {
+                return told;
+            }
+            clock.fetch_add(1, Relaxed);
+        }
+        told
+    }
+
+    #[test]
+    fn whoever_says_nothing_ends_after_the_time_of_a_head() {
+        let (clock, pulse) = pulse();
+        assert_eq!(until_end(&clock, &pulse), [4, 4]);
+    }
+
+    #[test]
+    fn a_head_byte_by_byte_gets_no_more_time() {
+        let (clock, pulse) = pulse();
+        for _ in 0..3 {
+            pulse.read(1);
+            clock.fetch_add(1, Relaxed);
+        }
+        assert_eq!(until_end(&clock, &pulse), [1, 1]);
+        let (clock, kept) = self::pulse();
+        kept.read(100);
+        kept.begins();
+        kept.ends();
+        clock.fetch_add(10, Relaxed);
+        kept.read(1);
+        assert_eq!(until_end(&clock, &kept), [4, 4], "on a connection that was served before, too");
+    }
+
+    #[test]
+    fn an_idle_one_is_asked_to_finish_first() {
+        let (clock, pulse) = pulse();
+        pulse.speaks_http2();
+        pulse.read(17);
+        assert_eq!(until_end(&clock, &pulse), [20, 30], "a ping is no head");
+    }
+
+    #[test]
+    fn a_call_has_the_time_that_it_needs() {
+        let (clock, pulse) = pulse();
+        pulse.read(100);
+        pulse.begins();
+        assert_eq!(until_end(&clock, &pulse), [] as [u32; 0]);
+        assert_eq!(pulse.turn(), None, "and is given up for nobody");
+        for stage in [Stage::Arriving, Stage::Leaving] {
+            pulse.enters(stage);
+            assert!(pulse.turn().is_some(), "{stage:?} waits for the other side");
+            pulse.leaves(stage);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_ends_it() {
+        let (clock, blocked) = pulse();
+        blocked.begins();
+        blocked.flows(false);
+        assert_eq!(until_end(&clock, &blocked), [10, 10]);
+        let (clock, offered) = pulse();
+        offered.begins();
+        offered.offers();
+        clock.fetch_add(9, Relaxed);
+        offered.offers();
+        offered.taken();
+        assert_eq!(until_end(&clock, &offered), [10, 10], "from the last that was taken");
+    }
+
+    #[test]
+    fn noise_is_forgiven_by_time_and_by_calls() {
+        let (clock, pulse) = pulse();
+        pulse.speaks_http2();
+        pulse.read(MAX_EXCESS as usize);
+        assert_eq!(pulse.order(), Order::Stay);
+        pulse.look(&PATIENCE);
+        pulse.read(FORGIVEN as usize);
+        pulse.begins();
+        pulse.read(HEAD as usize);
+        assert_eq!(pulse.order(), Order::Stay);
+        pulse.read(1);
+        assert_eq!(pulse.order(), Order::End);
+        let (_, quiet) = self::pulse();
+        quiet.begins();
+        quiet.excuse(1 << 40);
+        quiet.read(MAX_EXCESS as usize + 1);
+        assert_eq!(quiet.order(), Order::End, "nothing is excused in advance");
+        drop(clock);
+    }
+
+    #[test]
+    fn those_never_served_go_first_and_the_longest_idle_among_them() {
+        let (clock, old) = pulse();
+        let served = Pulse::new(clock.clone());
+        served.begins();
+        served.ends();
+        clock.fetch_add(1, Relaxed);
+        let new = Pulse::new(clock.clone());
+        let first = [&served, &new, &old].into_iter().min_by_key(|pulse| pulse.turn());
+        assert!(std::ptr::eq(first.expect("one"), &raw const old));
+    }
+}

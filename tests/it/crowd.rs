@@ -1,0 +1,181 @@
+//! More connections than there are places, and those that keep theirs without using it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::attacks::Attack;
+use crate::rig::{Gateway, PATIENCE};
+
+const GET: &[u8] = b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("http://").parse().expect("an address")
+}
+
+fn connected(gateway: &Gateway) -> TcpStream {
+    let stream = TcpStream::connect(address(&gateway.api)).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream
+}
+
+/// What comes until the other side ends it.
+fn rest(mut stream: TcpStream) -> String {
+    let mut text = Vec::new();
+    match stream.read_to_end(&mut text) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("it is still open: {error}"),
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A request that is the last of its connection.
+fn last(request: &[u8]) -> Vec<u8> {
+    [request.strip_suffix(b"\r\n").expect("a head"), b"connection: close\r\n\r\n"].concat()
+}
+
+/// Reads one answer, and leaves the connection as it is.
+fn one(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut some = [0; 4096];
+    loop {
+        let whole = String::from_utf8_lossy(&text).into_owned();
+        if let Some((head, body)) = whole.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
+            {
+                return whole;
+            }
+        }
+        let read = stream.read(&mut some).expect("an answer");
+        assert!(read > 0, "it was ended: {whole}");
+        text.extend(&some[..read]);
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_silent_or_slow_makes_room_for_newcomers() {
+    let gateway = Gateway::sandbox_with(&[
+        ("GIZAD_LIMITS_CONNECTIONS", "8"),
+        ("GIZAD_LIMITS_HEAD_TIMEOUT", "1h"),
+        ("GIZAD_LIMITS_BODY_TIMEOUT", "1h"),
+    ]);
+    let mut served = connected(&gateway);
+    served.write_all(GET).expect("sent");
+    assert!(one(&mut served).starts_with("HTTP/1.1 200"));
+    let body = b"POST /wallet/deposits HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+        content-length: 100\r\n\r\n{";
+    let mut idlers = Vec::new();
+    for said in [&b""[..], b"GET / HTTP/1.1\r\n", body, b"PRI * HTTP/2.0\r\n"].repeat(10) {
+        let mut stream = connected(&gateway);
+        stream.write_all(said).expect("sent");
+        idlers.push(stream);
+        // Each of them in a connection of its own, as somebody would who comes by.
+        let mut newcomer = connected(&gateway);
+        newcomer.write_all(&last(GET)).expect("sent");
+        assert!(rest(newcomer).starts_with("HTTP/1.1 200"), "{}", gateway.log());
+    }
+    let last = idlers.split_off(idlers.len() - 4);
+    for idler in idlers.drain(..idlers.len() - 4) {
+        assert_eq!(rest(idler), "", "it was ended");
+    }
+    served.write_all(GET).expect("sent");
+    assert!(
+        one(&mut served).starts_with("HTTP/1.1 200"),
+        "whoever was served stays before those who were not"
+    );
+    drop(last);
+    assert!(gateway.log().contains("connections had to go"));
+}
+
+#[tokio::test]
+async fn a_peer_gets_its_share_and_is_told_when_all_of_it_is_at_work() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_LIMITS_CONNECTIONS_PER_PEER", "3")]);
+    gateway.order(json!({"kind": "delay", "ms": 600_000, "times": 3})).await;
+    let mut busy = Vec::new();
+    for (path, action) in [("/wallet", "balance"), ("/invoices", "hoadon"), ("/profile", "user_profile")] {
+        let mut stream = connected(&gateway);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("sent");
+        gateway.reached(action).await;
+        busy.push(stream);
+    }
+    let refused = rest(connected(&gateway));
+    assert!(
+        refused.starts_with("HTTP/1.1 503 ") && refused.contains("limits.connections_per_peer"),
+        "{refused}"
+    );
+    assert!(refused.ends_with("\n") && refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    // Whoever has gone is not worked for any more.
+    drop(busy.pop());
+    let begun = Instant::now();
+    loop {
+        let mut newcomer = connected(&gateway);
+        let _refused = newcomer.write_all(&last(GET));
+        if rest(newcomer).starts_with("HTTP/1.1 200") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the place is not free again");
+    }
+}
+
+#[tokio::test]
+async fn each_thing_has_its_time() {
+    let gateway = Gateway::sandbox_with(&[
+        ("GIZAD_LIMITS_HEAD_TIMEOUT", "300ms"),
+        ("GIZAD_LIMITS_IDLE_TIMEOUT", "600ms"),
+        ("GIZAD_LIMITS_WRITE_TIMEOUT", "300ms"),
+    ]);
+    for said in [&b""[..], b"GET / HTTP/1.1\r\nhost: loc", b"PRI * HTTP/2.0\r\n"] {
+        let mut stream = connected(&gateway);
+        stream.write_all(said).expect("sent");
+        assert_eq!(rest(stream), "", "{}", String::from_utf8_lossy(said));
+    }
+    let mut kept = connected(&gateway);
+    for _ in 0..3 {
+        kept.write_all(GET).expect("sent");
+        assert!(one(&mut kept).starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(rest(kept), "", "idle");
+    // Much more than the system holds for anybody: asked for, and not taken.
+    let mut greedy = connected(&gateway);
+    greedy.set_write_timeout(Some(PATIENCE)).expect("a socket");
+    let asked = GET.repeat(1000);
+    let begun = Instant::now();
+    while greedy.write_all(&asked).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "it is never ended");
+    }
+    // In HTTP/2 the other side says itself that it has no room.
+    let until = Instant::now() + Duration::from_secs(3);
+    let closed = Attack::NoWindow.run(address(&gateway.api), 2, until).await;
+    assert!(closed >= 2, "{closed}");
+    assert_eq!(gateway.get("/catalog/vps-plans").await.status, 200);
+}
+
+/// Every attack, with few descriptors: nobody else notices, and nothing of it is left.
+#[tokio::test]
+async fn whatever_is_done_others_are_served() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_LIMITS_CONNECTIONS", "32"), ("GIZAD_CACHE_TTL", "1h")]);
+    let at = address(&gateway.api);
+    for attack in Attack::ALL {
+        let until = Instant::now() + Duration::from_millis(1200);
+        let (closed, served) = tokio::join!(attack.run(at, 60, until), async {
+            let mut served = 0;
+            while Instant::now() < until {
+                for path in ["/catalog/vps-plans", "/wallet"] {
+                    let answer = gateway.get(path).await;
+                    assert_eq!(answer.status, 200, "{attack:?}: {}", answer.text);
+                }
+                served += 1;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            served
+        });
+        assert!(closed > 0 && served > 10, "{attack:?}: {closed} were closed, {served} were served");
+    }
+    let log = gateway.log();
+    assert!(!log.contains("panicked") && !log.contains("\"level\":\"ERROR\""), "{log}");
+}
