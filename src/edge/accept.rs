@@ -164,7 +164,7 @@ async fn unless_ended<T>(pulse: &Pulse, doing: impl Future<Output = T>) -> Optio
     poll_fn(|cx| match (doing.as_mut().poll(cx), pulse.told(cx.waker())) {
         (Poll::Ready(done), _) => Poll::Ready(Some(done)),
         (Poll::Pending, Order::Stay) => Poll::Pending,
-        (Poll::Pending, Order::Finish | Order::End) => Poll::Ready(None),
+        (Poll::Pending, Order::Finish | Order::Leave | Order::End) => Poll::Ready(None),
     })
     .await
 }
@@ -181,11 +181,12 @@ async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(
             }
             match pulse.told(cx.waker()) {
                 Order::End => return Poll::Ready(Ok(())),
-                Order::Finish if !is_finishing => {
+                Order::Leave if !is_finishing && pulse.waits() => return Poll::Ready(Ok(())),
+                Order::Finish | Order::Leave if !is_finishing => {
                     is_finishing = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                Order::Stay | Order::Finish => return Poll::Pending,
+                Order::Stay | Order::Finish | Order::Leave => return Poll::Pending,
             }
         }
     })

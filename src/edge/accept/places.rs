@@ -101,17 +101,18 @@ impl Places {
         }
     }
 
-    /// A place for a newcomer, as soon as there is one; nothing if its peer has all that it may have, and works at all of them.
+    /// A place for a newcomer, as soon as there is one; nothing if its peer has all that it may have, and gizad works for all of
+    /// them.
     pub(super) async fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         loop {
             match self.try_enter(peer) {
                 Ok(place) => return Some(place),
-                Err(Full::Peer) => {
+                Err(Full::Refused) => {
                     self.refused.fetch_add(1, Relaxed);
                     return None;
                 }
-                // Somebody who goes on waiting is as good as somebody who goes.
-                Err(Full::All) => drop(timeout(self.tick, self.gone.notified()).await),
+                // Somebody who can be spared by then is as good as somebody who has gone.
+                Err(Full::Waiting) => drop(timeout(self.tick, self.gone.notified()).await),
             }
         }
     }
@@ -119,11 +120,13 @@ impl Places {
     fn try_enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
         let mut here = self.here();
         let its_own = here.of.get(&peer).is_some_and(|count| *count >= self.limits.connections_per_peer);
-        if its_own && !self.displace(&mut here, Some(peer)) {
-            return Err(Full::Peer);
+        if its_own {
+            let leaving = self.displace(&here, Some(peer));
+            return Err(if leaving { Full::Waiting } else { Full::Refused });
         }
-        if here.all.len() >= self.limits.connections && !self.displace(&mut here, None) {
-            return Err(Full::All);
+        if here.all.len() >= self.limits.connections {
+            self.displace(&here, None);
+            return Err(Full::Waiting);
         }
         let number = here.next;
         here.next = number.wrapping_add(1);
@@ -136,20 +139,17 @@ impl Places {
         Ok(Place { places: self.clone(), number, pulse, _staying: self.staying.token() })
     }
 
-    /// Ends one that can be spared, of a peer or of all; says whether there was one.
-    fn displace(&self, here: &mut Here, of: Option<Peer>) -> bool {
-        let spared = here
-            .all
-            .iter()
-            .filter(|(_, (peer, _))| of.is_none_or(|of| of == *peer))
-            .filter_map(|(number, (_, pulse))| Some((pulse.turn()?, *number)))
-            .min();
-        let Some((_, number)) = spared else { return false };
-        if let Some(pulse) = here.remove(number) {
+    /// Has one make room that can be spared, of a peer or of all; says whether one will.
+    fn displace(&self, here: &Here, of: Option<Peer>) -> bool {
+        let those = || here.all.iter().filter(|(_, (peer, _))| of.is_none_or(|of| of == *peer));
+        // Of two that came to the same tick, the older one.
+        let turn = |(number, (_, pulse)): (&u64, &(Peer, Arc<Pulse>))| Some((pulse.turn()?, *number));
+        let spared = those().filter_map(turn).min().and_then(|(_, number)| here.all.get(&number));
+        if let Some((_, pulse)) = spared {
             self.displaced.fetch_add(1, Relaxed);
-            pulse.tell(Order::End);
+            pulse.tell(Order::Leave);
         }
-        true
+        spared.is_some() || those().any(|(_, (_, pulse))| pulse.is_leaving())
     }
 
     /// Looks after everybody's time, for ever.
@@ -188,22 +188,21 @@ impl Places {
 /// Why there is no place.
 #[derive(Debug, PartialEq, Eq)]
 enum Full {
-    /// Nobody can be spared.
-    All,
-    /// Nobody of this peer can be.
-    Peer,
+    /// There will be one.
+    Waiting,
+    /// Nobody of this peer can be spared.
+    Refused,
 }
 
 impl Here {
-    fn remove(&mut self, number: u64) -> Option<Arc<Pulse>> {
-        let (peer, pulse) = self.all.remove(&number)?;
+    fn remove(&mut self, number: u64) {
+        let Some((peer, _)) = self.all.remove(&number) else { return };
         if let Some(count) = self.of.get_mut(&peer) {
             *count -= 1;
             if *count == 0 {
                 self.of.remove(&peer);
             }
         }
-        Some(pulse)
     }
 }
 
@@ -216,6 +215,9 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
     use super::*;
 
     fn places(connections: usize, connections_per_peer: usize) -> Arc<Places> {
@@ -229,45 +231,53 @@ mod tests {
         }))
     }
 
-    fn is_ended(place: &Place) -> bool {
-        place.pulse.told(std::task::Waker::noop()) == Order::End
+    fn is_told(place: &Place, order: Order) -> bool {
+        place.pulse.told(std::task::Waker::noop()) == order
     }
 
     #[tokio::test]
     async fn newcomers_displace_those_who_wait_and_never_those_who_are_worked_for() {
         let places = places(3, 3);
-        let peer = Peer::User(1);
-        let busy = places.try_enter(peer).expect("a place");
+        let (one, two) = (Peer::User(1), Peer::User(2));
+        let busy = places.try_enter(one).expect("a place");
         busy.pulse.begins();
-        let served = places.try_enter(peer).expect("a place");
+        let served = places.try_enter(one).expect("a place");
         served.pulse.begins();
         served.pulse.ends();
-        let silent = places.try_enter(peer).expect("a place");
-        let other = places.try_enter(Peer::User(2)).expect("that of the silent one");
-        assert!(is_ended(&silent) && !is_ended(&served) && !is_ended(&busy));
+        let silent = places.try_enter(one).expect("a place");
+        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
+        assert!(
+            is_told(&silent, Order::Leave) && is_told(&served, Order::Stay) && is_told(&busy, Order::Stay)
+        );
+        drop(silent);
+        let other = places.try_enter(two).expect("that of the silent one");
         other.pulse.begins();
-        let next = places.try_enter(Peer::User(2)).expect("that of the one who has been served");
-        assert!(is_ended(&served));
-        next.pulse.begins();
-        assert_eq!(places.try_enter(Peer::User(3)).err(), Some(Full::All));
+        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
+        assert!(is_told(&served, Order::Leave));
+        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting), "nobody else can be spared");
+        assert!(is_told(&busy, Order::Stay) && is_told(&other, Order::Stay));
         drop(busy);
-        assert!(places.try_enter(Peer::User(3)).is_ok());
+        assert!(places.try_enter(two).is_ok());
     }
 
     #[tokio::test]
     async fn a_peer_that_has_all_its_places_displaces_only_itself() {
         let places = places(100, 2);
-        let other = places.try_enter(Peer::User(2)).expect("a place");
-        let held: Vec<Place> = (0..2).map(|_| places.try_enter(Peer::User(1)).expect("a place")).collect();
-        let newest = places.try_enter(Peer::User(1)).expect("the first one's");
-        assert!(held.iter().filter(|place| is_ended(place)).count() == 1 && !is_ended(&other));
-        for place in held.iter().chain([&newest]) {
-            place.pulse.begins();
+        let (one, two) = (Peer::User(1), Peer::User(2));
+        let other = places.try_enter(two).expect("a place");
+        let busy = places.try_enter(one).expect("a place");
+        busy.pulse.begins();
+        let silent = places.try_enter(one).expect("a place");
+        for _ in 0..2 {
+            assert_eq!(places.try_enter(one).err(), Some(Full::Waiting), "the silent one is on its way");
         }
-        assert_eq!(places.try_enter(Peer::User(1)).err(), Some(Full::Peer));
-        assert!(places.enter(Peer::User(1)).await.is_none());
-        drop(held);
-        assert!(places.try_enter(Peer::User(1)).is_ok());
+        assert!(is_told(&silent, Order::Leave) && is_told(&other, Order::Stay));
+        drop(silent);
+        let next = places.enter(one).await.expect("its place");
+        next.pulse.begins();
+        assert!(places.enter(one).await.is_none(), "all are at work");
+        drop(busy);
+        assert!(places.enter(one).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -278,8 +288,14 @@ mod tests {
         let (waiting, ()) = tokio::join!(places.enter(Peer::User(2)), async {
             sleep(Duration::from_secs(5)).await;
             busy.pulse.ends();
+            poll_fn(|cx| match busy.pulse.told(cx.waker()) {
+                Order::Leave => Poll::Ready(()),
+                Order::Stay | Order::Finish | Order::End => Poll::Pending,
+            })
+            .await;
+            drop(busy);
         });
-        assert!(waiting.is_some() && is_ended(&busy));
+        assert!(waiting.is_some());
     }
 
     #[tokio::test(start_paused = true)]
@@ -287,9 +303,9 @@ mod tests {
         let places = places(2, 2);
         let here = places.try_enter(Peer::User(1)).expect("a place");
         let closing = tokio::join!(timeout(Duration::from_secs(9), places.close()), async {
-            assert_eq!(here.pulse.told(std::task::Waker::noop()), Order::Finish);
+            assert!(is_told(&here, Order::Finish));
             let late = places.try_enter(Peer::User(1)).expect("a place");
-            assert_eq!(late.pulse.told(std::task::Waker::noop()), Order::Finish);
+            assert!(is_told(&late, Order::Finish));
             drop((here, late));
         });
         assert!(closing.0.is_ok());

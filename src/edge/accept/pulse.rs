@@ -23,6 +23,8 @@ pub(super) enum Order {
     Stay,
     /// To finish what it has begun, and to take nothing new.
     Finish,
+    /// To make room: to end now, unless gizad works at a call of it, and then after that.
+    Leave,
     /// To end now.
     End,
 }
@@ -201,16 +203,27 @@ impl Pulse {
         match self.order.load(Relaxed) {
             0 => Order::Stay,
             1 => Order::Finish,
+            2 => Order::Leave,
             _ => Order::End,
         }
     }
 
-    /// Whether it may be ended for somebody else's sake, and if so its turn in that, the smallest first. What gizad works at is
-    /// not given up; whoever has never had an answer goes before those who had.
-    pub(super) fn turn(&self) -> Option<(bool, u32)> {
+    /// Whether it waits for the other side, with all the calls that it has.
+    pub(super) fn waits(&self) -> bool {
         let waiting = self.bodies.load(Relaxed).saturating_add(self.leaving.load(Relaxed));
-        let is_free = waiting >= self.open.load(Relaxed) && self.order() != Order::End;
+        waiting >= self.open.load(Relaxed)
+    }
+
+    /// Whether it can be spared for somebody else's sake, and if so its turn in that, the smallest first: whoever has never had
+    /// an answer goes before those who had.
+    pub(super) fn turn(&self) -> Option<(bool, u32)> {
+        let is_free = self.waits() && self.order() < Order::Leave;
         is_free.then(|| (self.served.load(Relaxed), self.since.load(Relaxed)))
+    }
+
+    /// Whether it was told to make room.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.order() >= Order::Leave
     }
 
     /// Looks at it once a tick, and tells it what follows.
@@ -259,10 +272,11 @@ mod tests {
         for tick in 0..100 {
             pulse.look(&PATIENCE);
             let order = pulse.order();
-            if usize::from(order as u8) > told.len() {
-                told.resize(usize::from(order as u8), tick);
+            if order >= Order::Finish && told.is_empty() {
+                told.push(tick);
             }
             if order == Order::End {
+                told.push(tick);
                 return told;
             }
             clock.fetch_add(1, Relaxed);
