@@ -66,7 +66,7 @@ impl Attack {
                         }
                     }
                     // Nobody attacks so fast that his own machine is the victim.
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(Duration::from_millis(50)).await;
                 }
                 closed
             });
@@ -88,7 +88,7 @@ impl Attack {
                 drip(&mut stream, head, b" ").await
             }
             Self::SlowRead => {
-                let asked = b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2000);
+                let asked = b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
                 let (mut reader, mut writer) = stream.split();
                 let reading = async {
                     let mut byte = [0];

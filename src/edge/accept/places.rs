@@ -1,8 +1,7 @@
 //! Who may be here at once, in all and from one peer; and who has to go when there is no place left.
 //!
-//! A newcomer is worth more than somebody who waits: among those at whose calls gizad does not work, the one goes that was
-//! never answered and has been about the same thing for longest. So neither silence nor slowness keeps anybody out, and what
-//! is being worked at is never given up.
+//! A newcomer is worth more than somebody who waits: of those for whom gizad does not work, one goes (`pulse` says in which
+//! order). So neither silence nor slowness keeps anybody out, and what is being worked at is never given up.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};

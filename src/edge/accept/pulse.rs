@@ -12,6 +12,8 @@ use futures_util::task::AtomicWaker;
 const MAX_EXCESS: i64 = 512 * 1024;
 /// What is forgiven in a tick, in bytes. A client that pings every second says a tenth of it.
 const FORGIVEN: i64 = 256;
+/// How long it counts as new that a connection is about something, in ticks.
+const NEW: u32 = 2;
 /// What the head of one request may have taken.
 const HEAD: i64 = super::MAX_HEAD as i64;
 
@@ -47,6 +49,25 @@ pub(super) enum Stage {
     Arriving,
     /// Its answer is not gone.
     Leaving,
+}
+
+/// When a connection's turn comes to make room. Whoever has only just begun something, as every honest newcomer has, goes after
+/// all who have been about it for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    is_new: bool,
+    worth: Worth,
+    since: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// It does not take what it has asked for.
+    Untaken,
+    /// It has never had an answer.
+    Unknown,
+    /// It has had one, and keeps the connection for the next.
+    Served,
 }
 
 /// Of one connection.
@@ -214,11 +235,20 @@ impl Pulse {
         waiting >= self.open.load(Relaxed)
     }
 
-    /// Whether it can be spared for somebody else's sake, and if so its turn in that, the smallest first: whoever has never had
-    /// an answer goes before those who had.
-    pub(super) fn turn(&self) -> Option<(bool, u32)> {
-        let is_free = self.waits() && self.order() < Order::Leave;
-        is_free.then(|| (self.served.load(Relaxed), self.since.load(Relaxed)))
+    /// Whether it can be spared for somebody else's sake, and if so its turn in that, the smallest first.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        if !self.waits() || self.is_leaving() {
+            return None;
+        }
+        let since = self.since.load(Relaxed);
+        let worth = if self.blocked.load(Relaxed) != 0 || self.offered.load(Relaxed) > 0 {
+            Worth::Untaken
+        } else if self.served.load(Relaxed) {
+            Worth::Served
+        } else {
+            Worth::Unknown
+        };
+        Some(Turn { is_new: self.now().wrapping_sub(since) < NEW, worth, since })
     }
 
     /// Whether it was told to make room.
@@ -366,14 +396,28 @@ mod tests {
     }
 
     #[test]
-    fn those_never_served_go_first_and_the_longest_idle_among_them() {
-        let (clock, old) = pulse();
-        let served = Pulse::new(clock.clone());
+    fn newcomers_stay_and_the_worth_of_the_others_counts() {
+        let clock = Arc::new(AtomicU32::new(7));
+        let pulses: [Pulse; 5] = std::array::from_fn(|_| Pulse::new(clock.clone()));
+        let [silent, served, untaken, later, new] = &pulses;
         served.begins();
         served.ends();
+        untaken.begins();
+        untaken.enters(Stage::Leaving);
+        untaken.offers();
         clock.fetch_add(1, Relaxed);
-        let new = Pulse::new(clock.clone());
-        let first = [&served, &new, &old].into_iter().min_by_key(|pulse| pulse.turn());
-        assert!(std::ptr::eq(first.expect("one"), &raw const old));
+        later.begins();
+        later.ends();
+        clock.fetch_add(NEW, Relaxed);
+        new.begins();
+        new.ends();
+        let order = [untaken, silent, served, later, new];
+        let turns = order.map(Pulse::turn);
+        assert!(turns.is_sorted() && turns.iter().all(Option::is_some), "{turns:?}");
+        let newest = Pulse::new(clock);
+        assert!(
+            newest.turn() > later.turn(),
+            "who has said nothing yet, but only just came, stays before the idle"
+        );
     }
 }
