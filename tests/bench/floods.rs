@@ -50,17 +50,19 @@ fn main() {
         let before = callers(daemon.api, SPAN).await;
         println!("256 descriptors, 8 to 300 attackers of each kind for {} s", SPAN.as_secs());
         println!(
-            "{:<14} {:>8} {:>6} {:>9} {:>9} {:>7} {:>8} {:>9}",
-            "", "calls", "lost", "p50 µs", "p99 µs", "× p99", "RSS MiB", "closed"
+            "{:<14} {:>8} {:>8} {:>6} {:>9} {:>9} {:>7} {:>9} {:>8} {:>9}",
+            "", "calls", "fewest", "lost", "p50 µs", "p99 µs", "× p99", "worst ms", "RSS MiB", "closed"
         );
         let line = |name: &str, calls: &Calls, closed: usize| {
             println!(
-                "{name:<14} {:>8} {:>6} {:>9.0} {:>9.0} {:>7.2} {:>8.1} {closed:>9}",
+                "{name:<14} {:>8} {:>8} {:>6} {:>9.0} {:>9.0} {:>7.2} {:>9.1} {:>8.1} {closed:>9}",
                 calls.latencies.len(),
+                calls.fewest,
                 calls.lost,
                 calls.at(50),
                 calls.at(99),
                 calls.at(99) / before.at(99),
+                calls.latencies.last().map_or(f64::NAN, |worst| worst.as_secs_f64() * 1000.0),
                 daemon.resident(),
             );
         };
@@ -153,6 +155,8 @@ impl Drop for Daemon {
 struct Calls {
     latencies: Vec<Duration>,
     lost: usize,
+    /// Of the caller that got the fewest answers.
+    fewest: usize,
 }
 
 impl Calls {
@@ -210,8 +214,9 @@ async fn callers(at: SocketAddr, span: Duration) -> Calls {
         }
         calls
     });
-    let mut all = Calls::default();
+    let mut all = Calls { fewest: usize::MAX, ..Calls::default() };
     for calls in callers.join_all().await {
+        all.fewest = all.fewest.min(calls.latencies.len());
         all.latencies.extend(calls.latencies);
         all.lost += calls.lost;
     }

@@ -205,24 +205,27 @@ async fn drained(stream: &mut TcpStream) -> std::io::Result<()> {
 
 /// Frames of HTTP/2 (RFC 9113, section 6), and their flags.
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
 /// Heads (RFC 7541): GET /catalog/vps-plans, and POST /wallet/deposits of JSON, of localhost.
-const GET: [u8; 33] = *b"\x82\x86\x04\x12/catalog/vps-plans\x01\x09localhost";
-const POST: [u8; 50] = *b"\x83\x86\x04\x10/wallet/deposits\x01\x09localhost\x0f\x10\x10application/json";
+pub(crate) const GET: [u8; 33] = *b"\x82\x86\x04\x12/catalog/vps-plans\x01\x09localhost";
+pub(crate) const POST: [u8; 50] =
+    *b"\x83\x86\x04\x10/wallet/deposits\x01\x09localhost\x0f\x10\x10application/json";
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// One frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(0).to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [head.as_slice(), payload].concat()
 }
 
-fn greeting(settings: &[u8]) -> Vec<u8> {
+/// What a connection begins with, and its settings.
+pub(crate) fn greeting(settings: &[u8]) -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, settings)].concat()
 }

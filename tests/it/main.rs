@@ -23,11 +23,13 @@ mod credentials;
 mod crowd;
 mod edge;
 mod grpc;
+mod hostile;
 mod kills;
 mod ledger;
 #[path = "../client/limits.rs"]
 mod limits;
 mod listen;
+mod malformed;
 mod market;
 mod matrix;
 mod money;

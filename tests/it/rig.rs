@@ -404,6 +404,13 @@ impl Gateway {
     }
 
     /// What was logged so far.
+    /// The most memory it ever had, in bytes (`VmHWM`).
+    pub fn most_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }

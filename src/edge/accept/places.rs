@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Limits;
-use super::pulse::{Order, Patience, Pulse};
+use super::pulse::{GRACE, Order, Patience, Pulse, Worth};
 
 /// How often everybody is looked at, unless a limit is shorter than four times this.
 const TICK: Duration = Duration::from_millis(250);
@@ -111,7 +111,7 @@ impl Places {
                     return None;
                 }
                 // Somebody who can be spared by then is as good as somebody who has gone.
-                Err(Full::Waiting) => drop(timeout(self.tick, self.gone.notified()).await),
+                Err(Full::Waiting) => drop(timeout(GRACE / 2, self.gone.notified()).await),
             }
         }
     }
@@ -138,17 +138,20 @@ impl Places {
         Ok(Place { places: self.clone(), number, pulse, _staying: self.staying.token() })
     }
 
-    /// Has one make room that can be spared, of a peer or of all; says whether one will.
+    /// Has one make room that can be spared, of a peer or of all; says whether one will, or can soon be asked to.
     fn displace(&self, here: &Here, of: Option<Peer>) -> bool {
         let those = || here.all.iter().filter(|(_, (peer, _))| of.is_none_or(|of| of == *peer));
         // Of two that came to the same tick, the older one.
         let turn = |(number, (_, pulse)): (&u64, &(Peer, Arc<Pulse>))| Some((pulse.turn()?, *number));
-        let spared = those().filter_map(turn).min().and_then(|(_, number)| here.all.get(&number));
-        if let Some((_, pulse)) = spared {
-            self.displaced.fetch_add(1, Relaxed);
-            pulse.tell(Order::Leave);
+        match those().filter_map(turn).min() {
+            // Whoever was not spared for it might have been a caller.
+            Some((turn, _)) if turn.worth == Worth::Fresh => true,
+            Some((_, number)) => {
+                self.displaced.fetch_add(1, Relaxed);
+                here.all.get(&number).inspect(|(_, pulse)| pulse.tell(Order::Leave)).is_some()
+            }
+            None => those().any(|(_, (_, pulse))| pulse.is_leaving()),
         }
-        spared.is_some() || those().any(|(_, (_, pulse))| pulse.is_leaving())
     }
 
     /// Looks after everybody's time, for ever.
@@ -234,7 +237,7 @@ mod tests {
         place.pulse.told(std::task::Waker::noop()) == order
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn newcomers_displace_those_who_wait_and_never_those_who_are_worked_for() {
         let places = places(3, 3);
         let (one, two) = (Peer::User(1), Peer::User(2));
@@ -245,9 +248,11 @@ mod tests {
         served.pulse.ends();
         let silent = places.try_enter(one).expect("a place");
         assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
-        assert!(
-            is_told(&silent, Order::Leave) && is_told(&served, Order::Stay) && is_told(&busy, Order::Stay)
-        );
+        assert!(is_told(&silent, Order::Stay), "it has only just come");
+        sleep(GRACE).await;
+        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
+        let told = [&silent, &served, &busy].map(|place| place.pulse.told(std::task::Waker::noop()));
+        assert_eq!(told, [Order::Leave, Order::Stay, Order::Stay]);
         drop(silent);
         let other = places.try_enter(two).expect("that of the silent one");
         other.pulse.begins();
@@ -259,7 +264,7 @@ mod tests {
         assert!(places.try_enter(two).is_ok());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_peer_that_has_all_its_places_displaces_only_itself() {
         let places = places(100, 2);
         let (one, two) = (Peer::User(1), Peer::User(2));
@@ -267,6 +272,7 @@ mod tests {
         let busy = places.try_enter(one).expect("a place");
         busy.pulse.begins();
         let silent = places.try_enter(one).expect("a place");
+        sleep(GRACE).await;
         for _ in 0..2 {
             assert_eq!(places.try_enter(one).err(), Some(Full::Waiting), "the silent one is on its way");
         }

@@ -4,8 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::task::Waker;
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use tokio::time::Instant;
+
+use crate::ambient;
 
 /// The most that a connection may send beside the heads and bodies of requests, in bytes, before time has forgiven it: thirty
 /// thousand pings of HTTP/2, and more than the body that may be on its way unread.
@@ -14,6 +18,8 @@ const MAX_EXCESS: i64 = 512 * 1024;
 const FORGIVEN: i64 = 256;
 /// How long it counts as new that a connection is about something, in ticks.
 const NEW: u32 = 2;
+/// How long a newcomer may take to say something before somebody else may have its place.
+pub(super) const GRACE: Duration = Duration::from_millis(30);
 /// What the head of one request may have taken.
 const HEAD: i64 = super::MAX_HEAD as i64;
 
@@ -51,27 +57,31 @@ pub(super) enum Stage {
     Leaving,
 }
 
-/// When a connection's turn comes to make room. Whoever has only just begun something, as every honest newcomer has, goes after
-/// all who have been about it for a while.
+/// When a connection's turn comes to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
-    is_new: bool,
-    worth: Worth,
+    pub(super) worth: Worth,
     since: u32,
 }
 
+/// What a connection is worth beside others, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
+pub(super) enum Worth {
     /// It does not take what it has asked for.
     Untaken,
     /// It has never had an answer.
     Unknown,
     /// It has had one, and keeps the connection for the next.
-    Served,
+    Idle,
+    /// It has come just now, and its request may be on its way. It is worth waiting for what becomes of it.
+    Fresh,
+    /// It has had an answer just now.
+    Busy,
 }
 
 /// Of one connection.
 pub(super) struct Pulse {
+    begun: Instant,
     clock: Arc<AtomicU32>,
     /// When it began to be about what it is about.
     since: AtomicU32,
@@ -100,6 +110,7 @@ impl Pulse {
     pub(super) fn new(clock: Arc<AtomicU32>) -> Self {
         let now = clock.load(Relaxed);
         Self {
+            begun: ambient::instant(),
             clock,
             since: AtomicU32::new(now),
             arriving: AtomicBool::new(true),
@@ -241,14 +252,18 @@ impl Pulse {
             return None;
         }
         let since = self.since.load(Relaxed);
-        let worth = if self.blocked.load(Relaxed) != 0 || self.offered.load(Relaxed) > 0 {
-            Worth::Untaken
-        } else if self.served.load(Relaxed) {
-            Worth::Served
-        } else {
-            Worth::Unknown
+        let is_new = |since: u32| self.now().wrapping_sub(since) < NEW;
+        // What the system does not take at once is more than a caller leaves lying; in HTTP/2 there is always something on its way.
+        let is_untaken = self.blocked.load(Relaxed) != 0
+            || self.offered.load(Relaxed) > 0 && !is_new(self.stalled.load(Relaxed));
+        let worth = match self.served.load(Relaxed) {
+            _ if is_untaken => Worth::Untaken,
+            true if is_new(since) => Worth::Busy,
+            true => Worth::Idle,
+            false if self.begun.elapsed() < GRACE => Worth::Fresh,
+            false => Worth::Unknown,
         };
-        Some(Turn { is_new: self.now().wrapping_sub(since) < NEW, worth, since })
+        Some(Turn { worth, since })
     }
 
     /// Whether it was told to make room.
@@ -395,13 +410,12 @@ mod tests {
         drop(clock);
     }
 
-    #[test]
-    fn newcomers_stay_and_the_worth_of_the_others_counts() {
+    #[tokio::test(start_paused = true)]
+    async fn what_a_connection_is_worth() {
         let clock = Arc::new(AtomicU32::new(7));
-        let pulses: [Pulse; 5] = std::array::from_fn(|_| Pulse::new(clock.clone()));
-        let [silent, served, untaken, later, new] = &pulses;
-        served.begins();
-        served.ends();
+        let [silent, idle, untaken, later, busy] = std::array::from_fn(|_| Pulse::new(clock.clone()));
+        idle.begins();
+        idle.ends();
         untaken.begins();
         untaken.enters(Stage::Leaving);
         untaken.offers();
@@ -409,15 +423,13 @@ mod tests {
         later.begins();
         later.ends();
         clock.fetch_add(NEW, Relaxed);
-        new.begins();
-        new.ends();
-        let order = [untaken, silent, served, later, new];
-        let turns = order.map(Pulse::turn);
+        busy.begins();
+        busy.ends();
+        tokio::time::advance(GRACE).await;
+        let fresh = Pulse::new(clock);
+        let turns = [&untaken, &silent, &idle, &later, &fresh, &busy].map(Pulse::turn);
         assert!(turns.is_sorted() && turns.iter().all(Option::is_some), "{turns:?}");
-        let newest = Pulse::new(clock);
-        assert!(
-            newest.turn() > later.turn(),
-            "who has said nothing yet, but only just came, stays before the idle"
-        );
+        tokio::time::advance(GRACE).await;
+        assert!(fresh.turn() < idle.turn(), "it has had its time");
     }
 }
