@@ -145,7 +145,7 @@ impl Places {
         let turn = |(number, (_, pulse)): (&u64, &(Peer, Arc<Pulse>))| Some((pulse.turn()?, *number));
         match those().filter_map(turn).min() {
             // Whoever was not spared for it might have been a caller.
-            Some((turn, _)) if turn.worth == Worth::Fresh => true,
+            Some((turn, _)) if matches!(turn.worth, Worth::Newcomer | Worth::Busy) => true,
             Some((_, number)) => {
                 self.displaced.fetch_add(1, Relaxed);
                 here.all.get(&number).inspect(|(_, pulse)| pulse.tell(Order::Leave)).is_some()

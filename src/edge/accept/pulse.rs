@@ -2,7 +2,7 @@
 //! counts ticks, because every request passes here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::ambient;
 const MAX_EXCESS: i64 = 512 * 1024;
 /// What is forgiven in a tick, in bytes. A client that pings every second says a tenth of it.
 const FORGIVEN: i64 = 256;
-/// How long it counts as new that a connection is about something, in ticks.
+/// How long it counts as new that something is there to be taken, in ticks.
 const NEW: u32 = 2;
-/// How long a newcomer may take to say something before somebody else may have its place.
-pub(super) const GRACE: Duration = Duration::from_millis(30);
+/// How long somebody may take to say something, who has just come or just had an answer, before another may have the place.
+pub(super) const GRACE: Duration = Duration::from_millis(40);
 /// What the head of one request may have taken.
 const HEAD: i64 = super::MAX_HEAD as i64;
 
@@ -71,11 +71,11 @@ pub(super) enum Worth {
     Untaken,
     /// It has never had an answer.
     Unknown,
-    /// It has had one, and keeps the connection for the next.
+    /// It has come just now, and its request may be on its way: somebody else waits for what becomes of it.
+    Newcomer,
+    /// It has had an answer, and keeps the connection for the next.
     Idle,
-    /// It has come just now, and its request may be on its way. It is worth waiting for what becomes of it.
-    Fresh,
-    /// It has had an answer just now.
+    /// It has had one just now, and the next may be on its way: somebody else waits likewise.
     Busy,
 }
 
@@ -88,8 +88,9 @@ pub(super) struct Pulse {
     /// Whether a head is on its way, as it is before the first.
     arriving: AtomicBool,
     is_http2: AtomicBool,
-    /// Whether any call of it was ever answered.
+    /// Whether any call of it was ever answered, and how long after its beginning the last one was, in microseconds.
     served: AtomicBool,
+    answered: AtomicU64,
     /// Calls whose head is here and whose answer is not gone.
     open: AtomicU32,
     /// Those among them that wait for the other side.
@@ -116,6 +117,7 @@ impl Pulse {
             arriving: AtomicBool::new(true),
             is_http2: AtomicBool::new(false),
             served: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
             open: AtomicU32::new(0),
             bodies: AtomicU32::new(0),
             leaving: AtomicU32::new(0),
@@ -191,6 +193,8 @@ impl Pulse {
     /// The answer to a call is gone, or will never be needed.
     pub(super) fn ends(&self) {
         self.served.store(true, Relaxed);
+        let answered = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.answered.store(answered, Relaxed);
         self.since.store(self.now(), Relaxed);
         self.open.fetch_sub(1, Relaxed);
     }
@@ -256,12 +260,14 @@ impl Pulse {
         // What the system does not take at once is more than a caller leaves lying; in HTTP/2 there is always something on its way.
         let is_untaken = self.blocked.load(Relaxed) != 0
             || self.offered.load(Relaxed) > 0 && !is_new(self.stalled.load(Relaxed));
-        let worth = match self.served.load(Relaxed) {
+        let fresh_until = Duration::from_micros(self.answered.load(Relaxed)) + GRACE;
+        let is_fresh = self.begun.elapsed() < fresh_until;
+        let worth = match (self.served.load(Relaxed), is_fresh) {
             _ if is_untaken => Worth::Untaken,
-            true if is_new(since) => Worth::Busy,
-            true => Worth::Idle,
-            false if self.begun.elapsed() < GRACE => Worth::Fresh,
-            false => Worth::Unknown,
+            (false, false) => Worth::Unknown,
+            (false, true) => Worth::Newcomer,
+            (true, false) => Worth::Idle,
+            (true, true) => Worth::Busy,
         };
         Some(Turn { worth, since })
     }
@@ -423,13 +429,15 @@ mod tests {
         later.begins();
         later.ends();
         clock.fetch_add(NEW, Relaxed);
+        tokio::time::advance(GRACE).await;
         busy.begins();
         busy.ends();
-        tokio::time::advance(GRACE).await;
         let fresh = Pulse::new(clock);
-        let turns = [&untaken, &silent, &idle, &later, &fresh, &busy].map(Pulse::turn);
+        let turns = [&untaken, &silent, &idle, &later].map(Pulse::turn);
         assert!(turns.is_sorted() && turns.iter().all(Option::is_some), "{turns:?}");
+        let worth = |pulse: &Pulse| pulse.turn().map(|turn| turn.worth);
+        assert_eq!((worth(&fresh), worth(&busy)), (Some(Worth::Newcomer), Some(Worth::Busy)));
         tokio::time::advance(GRACE).await;
-        assert!(fresh.turn() < idle.turn(), "it has had its time");
+        assert_eq!((worth(&fresh), worth(&busy)), (Some(Worth::Unknown), Some(Worth::Idle)));
     }
 }
