@@ -2,24 +2,27 @@
 
 mod admin;
 mod audit;
+mod books;
 mod conceal;
 mod credentials;
 mod keep;
 mod ledger;
 mod reload;
 mod socket;
+mod stop;
+mod vitals;
 
 use std::fmt;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -31,15 +34,18 @@ use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::sandbox::Sandbox;
-use crate::settings::{Mistake, Settings};
+use crate::settings::{self, Mistake, Settings};
 use crate::upstream::{Target, Upstream};
 use crate::{ambient, policy, sandbox};
 
 pub use conceal::conceal;
 
 use admin::{Admin, State};
+use books::Books;
 use credentials::Rotation;
 use keep::Keeper;
+use stop::Stop;
+use vitals::Vitals;
 
 /// How long those who watch the health over gRPC have to hear that it is going.
 const WATCHED: Duration = Duration::from_millis(500);
@@ -117,7 +123,8 @@ pub async fn serve(
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
-    let opened = ledger::open(&settings, &[&url, &account]).await?;
+    let started_ms = ambient::unix_millis();
+    let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
@@ -134,7 +141,8 @@ pub async fn serve(
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
-    let gate = Gate { call: stack.call, recall: stack.recall };
+    let refused = vitals::refused(traffic.figures().clone());
+    let gate = Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused) };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),
@@ -158,9 +166,15 @@ pub async fn serve(
         Some(tls) => Door::Tls(api, tls.clone()),
         None => Door::Tcp(api),
     };
-    let doors = [Some(api), socket.map(|(listener, own)| Door::Unix(listener, own))];
-    let api = futures_util::future::join_all(doors.into_iter().flatten().map(|door| {
-        let (accept, answering) = (Accept { door, limits: settings.limits.clone() }, edge.clone());
+    let socket = socket.map(|(listener, own)| ("socket", Door::Unix(listener, own)));
+    let admin_open = Arc::new(AtomicUsize::new(0));
+    let mut connections = vec![("admin", admin_open.clone())];
+    let doors = [Some(("api", api)), socket].into_iter().flatten();
+    let api = futures_util::future::join_all(doors.map(|(name, door)| {
+        let open = Arc::new(AtomicUsize::new(0));
+        connections.push((name, open.clone()));
+        let accept = Accept { door, limits: settings.limits.clone(), open };
+        let answering = edge.clone();
         accept.run(move |request, guest| answering.answer(request, guest.peer), leave(states.clone()))
     }));
     // Whoever looks for the socket then finds that nobody is there, or the next gizad.
@@ -172,10 +186,29 @@ pub async fn serve(
         }
     };
     let seen = states.clone();
-    let admin = Accept { door: Door::Tcp(admin), limits: settings.limits };
-    let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
+    let admin = Accept { door: Door::Tcp(admin), limits: settings.limits, open: admin_open };
+    let wanted = (settings.ledger != settings::Ledger::Nowhere).then(|| opened.ledger.clone());
+    let vitals = Vitals {
+        traffic: traffic.clone(),
+        desk: desk.clone(),
+        books: Books::new(wanted, opened.fails.clone()),
+        audit: audit.clone(),
+        connections,
+        started_ms,
+        scraping: Mutex::default(),
+    };
+    let asked = Arc::new(Admin {
+        contract,
+        traffic: traffic.clone(),
+        vitals: Arc::new(vitals),
+        everyone: settings.metrics.everyone,
+        hosts: settings.edge.hosts,
+    });
     let admin = admin.run(
-        move |request, guest| ready(asked.answer(*seen.borrow(), &request, guest.address)),
+        move |request, guest| {
+            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
+            async move { asked.answer(state, &request, guest.address).await }
+        },
         gone(states),
     );
 
@@ -310,23 +343,4 @@ async fn leave(mut states: watch::Receiver<State>) {
 /// Until everything else has stopped.
 async fn gone(mut states: watch::Receiver<State>) {
     let _gone = states.wait_for(|state| *state == State::Gone).await;
-}
-
-/// The signals that ask to stop.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

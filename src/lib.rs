@@ -44,6 +44,7 @@
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
+//! | [`metrics`] | what is counted and measured, in one table | a word that a caller can choose |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
 //! | [`ambient`] | the door to clock and randomness | everything else |
@@ -104,6 +105,7 @@ pub mod contract;
 pub mod edge;
 pub mod fault;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod purchase;
 pub mod records;

@@ -11,6 +11,7 @@ mod handed;
 mod key;
 mod layers;
 mod listen;
+mod metrics;
 mod purchase;
 mod show;
 mod traffic;
@@ -28,6 +29,7 @@ pub use handed::{environment, take_secrets_out, variables};
 pub use key::Pair;
 pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
+pub use metrics::Metrics;
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
 pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");
@@ -55,6 +57,8 @@ pub struct Settings {
     pub ledger: Ledger,
     /// Where it is written who did what.
     pub audit: Audit,
+    /// Who may read metrics, and what is asked for them.
+    pub metrics: Metrics,
     /// The secret that the ledger was sealed with before, if it is to be sealed anew.
     pub former_secret: Option<Zeroizing<String>>,
     /// How long running calls may take to finish.

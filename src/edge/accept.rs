@@ -6,6 +6,7 @@ mod stream;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -45,6 +46,24 @@ pub struct Accept {
     pub door: Door,
     /// What it allows.
     pub limits: Limits,
+    /// How many connections are open.
+    pub open: Arc<AtomicUsize>,
+}
+
+/// A connection that is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Accept {
@@ -75,7 +94,7 @@ impl Accept {
                 }
             };
             let (answer, builder, watcher) = (answer.clone(), builder.clone(), graceful.watcher());
-            let patience = self.limits.head_timeout;
+            let (patience, open) = (self.limits.head_timeout, Open::new(&self.open));
             #[expect(clippy::disallowed_methods, reason = "a connection's task, which `graceful` waits for")]
             tokio::spawn(async move {
                 match timeout(patience, begin(arrived)).await {
@@ -92,7 +111,7 @@ impl Accept {
                     // It said nothing.
                     Ok(Ok(None)) | Err(_) => {}
                 }
-                drop(place);
+                drop((place, open));
             });
         }
         drop(self.door);

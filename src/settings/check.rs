@@ -45,6 +45,7 @@ pub(super) fn settings(
         state: check.state(in_sandbox),
         ledger: check.ledger(in_sandbox),
         audit: check.audit(in_sandbox),
+        metrics: check.metrics(),
         former_secret: check.former_secret(),
         edge,
         limits,

@@ -17,7 +17,7 @@ use crate::call::{Caller, Deadline};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
-use crate::purchase::{Record, State};
+use crate::purchase::{Limits, Record, State};
 
 /// The desk.
 pub struct Desk {
@@ -194,6 +194,12 @@ impl Desk {
 
     pub(super) fn options(&self) -> Arc<Options> {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a caller may spend.
+    #[must_use]
+    pub fn limits(&self, caller: &str) -> Limits {
+        self.options().limits(caller)
     }
 
     pub(super) fn ledger(&self) -> Result<&Ledger, Fault> {

@@ -1,0 +1,48 @@
+//! What the process takes of its machine, by the names that Prometheus's own libraries have for it.
+
+use std::sync::atomic::Ordering;
+
+use super::Figures;
+
+/// Looks at the process. What cannot be read is left out.
+pub fn process(figures: &Figures, started_unix_ms: i64) {
+    figures.process_start_time.at([]).set(started_unix_ms as f64 / 1000.0);
+    let set = |figure: &super::Figure<_>, value: Option<u64>| {
+        if let Some(value) = value {
+            let gauge: prometheus_client::metrics::gauge::Gauge<f64, _> = figure.at([]);
+            gauge.set(value as f64);
+        }
+    };
+    let status = read("status");
+    let kib = |name: &str| number(status.lines().find(|line| line.starts_with(name))?, 1)?.checked_mul(1024);
+    set(&figures.process_resident_memory, kib("VmRSS:"));
+    set(&figures.process_virtual_memory, kib("VmSize:"));
+    let limits = read("limits");
+    set(
+        &figures.process_max_fds,
+        limits.lines().find(|line| line.starts_with("Max open files")).and_then(|line| number(line, 3)),
+    );
+    // Without the one that this look takes.
+    let open =
+        std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count().saturating_sub(1) as u64);
+    set(&figures.process_open_fds, open);
+    // Behind the name in brackets, which may hold anything, fields 14 and 15 (proc(5)) are the 12th and 13th.
+    let stat = read("stat");
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    if let (Some(user), Some(system)) = (number(after, 11), number(after, 12)) {
+        let ticks = rustix::param::clock_ticks_per_second().max(1);
+        let seconds = user.saturating_add(system) as f64 / ticks as f64;
+        // The bits of a number that is not below zero grow with it.
+        let _before = figures.process_cpu.at([]).inner().fetch_max(seconds.to_bits(), Ordering::Relaxed);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the system says of this process is no setting")]
+fn read(name: &str) -> String {
+    std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default()
+}
+
+/// A word of a line as a number.
+fn number(line: &str, word: usize) -> Option<u64> {
+    line.split_ascii_whitespace().nth(word)?.parse().ok()
+}
