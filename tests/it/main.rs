@@ -27,6 +27,7 @@ mod limits;
 mod listen;
 mod market;
 mod matrix;
+mod metrics;
 mod money;
 mod operations;
 mod provider;
