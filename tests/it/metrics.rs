@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use gizad::fault::Reason;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::access::token;
-use super::rig::{Answer, File, Folder, Gateway, contract, operation};
+use super::rig::{Answer, File, Gateway, Sandbox, contract, operation, unique};
 
 /// Everything that one scrape says: the values by name and labels.
 pub struct Scrape(BTreeMap<(String, BTreeMap<String, String>), f64>);
@@ -129,7 +131,10 @@ async fn the_figures_are_what_has_happened() {
         let labels = [("operation", "VpsService.RenewVps"), ("state", state), ("caller", "anonymous")];
         after.get("gizad_purchases_total", &labels)
     };
-    assert_eq!((became("SENDING"), became("SUCCEEDED"), became("IN_DOUBT")), (Some(2.0), Some(1.0), Some(1.0)));
+    assert_eq!(
+        (became("SENDING"), became("SUCCEEDED"), became("IN_DOUBT")),
+        (Some(2.0), Some(1.0), Some(1.0))
+    );
     let open = |state| after.get("gizad_purchases_open", &[("state", state)]);
     assert_eq!((open("IN_DOUBT"), open("SENDING")), (Some(1.0), Some(0.0)));
     assert!(after.get("gizad_purchases_in_doubt_age_seconds", &[]).expect("one is") >= 0.0);
@@ -208,7 +213,14 @@ async fn nothing_that_a_caller_chooses_becomes_a_label() {
                 gateway.send("GET", "/wallet", None, &headers).await,
                 gateway.send("GET", &format!("/wallet?{word}={word}"), None, &host).await,
                 gateway.post(&format!("/actions/{word}"), json!({&word: word})).await,
-                gateway.send("POST", &format!("/gizad.v1.{word}/{word}"), Some(("application/grpc", vec![])), &[]).await,
+                gateway
+                    .send(
+                        "POST",
+                        &format!("/gizad.v1.{word}/{word}"),
+                        Some(("application/grpc", vec![])),
+                        &[],
+                    )
+                    .await,
             ];
             assert!(answers.iter().all(|answer| answer.status >= 400), "{answers:?}");
             let bearer = format!("Bearer {good}");
@@ -223,8 +235,30 @@ async fn nothing_that_a_caller_chooses_becomes_a_label() {
     let known: Vec<&str> = operations
         .chain(Reason::ALL.iter().map(|reason| reason.as_str()))
         .chain(gizad::purchase::State::ALL.map(|state| state.as_str()))
-        .chain(["(none)", "(unknown)", "OK", "CANCELLED", "rest", "grpc", "anonymous", "owner", "shop", "gizad"])
-        .chain(["hit", "revalidating", "stale", "miss", "expired", "requested", "bypass", "write", "read", "poll"])
+        .chain([
+            "(none)",
+            "(unknown)",
+            "OK",
+            "CANCELLED",
+            "rest",
+            "grpc",
+            "anonymous",
+            "owner",
+            "shop",
+            "gizad",
+        ])
+        .chain([
+            "hit",
+            "revalidating",
+            "stale",
+            "miss",
+            "expired",
+            "requested",
+            "bypass",
+            "write",
+            "read",
+            "poll",
+        ])
         .chain(["open", "closed", "half_open", "day", "month", "append", "api", "socket", "admin"])
         .chain(["success", "failure", env!("CARGO_PKG_VERSION")])
         .collect();
@@ -254,7 +288,9 @@ async fn both_formats_are_there_and_no_page_reads_them() {
     let open = scrape(&[("accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")]).await;
     assert_eq!(open.header("content-type"), "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert!(open.text.contains("# TYPE gizad_requests counter\n") && open.text.ends_with("# EOF\n"));
-    for page in [("origin", "https://evil.example"), ("host", "evil.example"), ("sec-fetch-site", "cross-site")] {
+    for page in
+        [("origin", "https://evil.example"), ("host", "evil.example"), ("sec-fetch-site", "cross-site")]
+    {
         assert_eq!(scrape(&[page]).await.status, 403, "{page:?}");
     }
     assert_eq!(gateway.admin("POST", "/metrics").await.status, 405);
@@ -262,17 +298,11 @@ async fn both_formats_are_there_and_no_page_reads_them() {
 
 #[tokio::test]
 async fn probes_say_all_the_reasons() {
-    let folder = Folder::new("probes");
-    std::fs::create_dir_all(folder.path()).expect("a folder");
-    let audit = format!("{}/audit.log", folder.path());
     let mut gateway = Gateway::as_shipped(&[
-        ("GIZAD_AUDIT_FILE", &audit),
-        ("GIZAD_AUDIT_REQUIRED", "secret"),
         ("GIZAD_RETRY_ATTEMPTS", "1"),
         ("GIZAD_BREAKER_FAILURES", "1"),
         ("GIZAD_BREAKER_REST", "1h"),
         ("GIZAD_PURCHASE_LOOK_EVERY", "24h"),
-        ("GIZAD_SHUTDOWN_GRACE", "35s"),
     ]);
     let ready = async || gateway.admin("GET", "/readyz").await;
     assert_eq!(ready().await.json(), json!({"status": "ready", "reasons": []}));
@@ -287,22 +317,51 @@ async fn probes_say_all_the_reasons() {
     }
     assert_eq!(ready().await.status, 200);
     assert_eq!(gateway.admin("GET", "/startupz").await.json(), json!({"status": "started"}));
-    gateway.order(json!({"kind": "delay", "ms": 1000, "action": "list_vps"})).await;
+    // A stop is said whatever else there is, and everything that was said before.
+    let running = slow_start(&gateway).await;
     gateway.signal("TERM");
+    gateway.logged("stopping").await;
+    let stopping = ready().await;
+    let expected = json!({"status": "draining", "reasons": ["CIRCUIT_OPEN", "PURCHASES_IN_DOUBT"]});
+    assert_eq!((stopping.status, stopping.json()), (503, expected));
+    assert_eq!(Scrape::of(&gateway).await.get("gizad_ready", &[]), Some(0.0));
+    drop(running);
     assert!(gateway.ended().await.success());
 }
 
-/// The audit log loses its disk; the ledger its file.
+/// A connection with a request under way, which a stop waits for.
+async fn slow_start(gateway: &Gateway) -> TcpStream {
+    let address = gateway.api.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let head = "POST /vps/1/start HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// Both the ledger and the audit log are below a file where a folder is needed.
 #[tokio::test]
 async fn what_cannot_be_written_is_a_reason() {
-    let folder = Folder::new("unwritten");
-    std::fs::create_dir_all(folder.path()).expect("a folder");
-    // A log that can never be written: every write to this device fails, as on a full disk.
-    let gateway = Gateway::as_shipped(&[("GIZAD_AUDIT_FILE", "/dev/full"), ("GIZAD_AUDIT_REQUIRED", "")]);
+    let blocked = File::new(&format!("blocked-{}", unique()), "");
+    let provider = Sandbox::start();
+    let usual = [
+        ("GIZAD_AUDIT_FILE", "auto"),
+        ("GIZAD_LEDGER_DIR", "auto"),
+        ("STATE_DIRECTORY", ""),
+        ("XDG_STATE_HOME", blocked.path()),
+    ];
+    let gateway = Gateway::beside(&provider, &usual);
     assert_eq!(gateway.rest("POST", "/vps/1/start", None).await.status, 200, "{}", gateway.log());
-    let ready = gateway.admin("GET", "/readyz").await.json();
-    assert_eq!(ready, json!({"status": "degraded", "reasons": ["AUDIT_UNAVAILABLE"]}));
+    let ready = gateway.admin("GET", "/readyz").await;
+    let expected = json!({"status": "degraded", "reasons": ["LEDGER_UNAVAILABLE", "AUDIT_UNAVAILABLE"]});
+    assert_eq!((ready.status, ready.json()), (200, expected));
     let scrape = Scrape::of(&gateway).await;
     assert_eq!(scrape.get("gizad_audit_up", &[]), Some(0.0));
     assert!(scrape.get("gizad_audit_unwritten_total", &[]) >= Some(1.0));
+    assert_eq!(scrape.get("gizad_ledger_up", &[]), Some(0.0));
+    assert_eq!(scrape.get("gizad_purchases_open", &[("state", "IN_DOUBT")]), None, "not known, and not 0");
+    assert_eq!(scrape.get("gizad_degraded", &[("reason", "LEDGER_UNAVAILABLE")]), Some(1.0));
+    // Who wants no ledger lacks none.
+    let without = Gateway::sandbox_with(&[("GIZAD_LEDGER_DIR", "")]);
+    assert_eq!(without.admin("GET", "/readyz").await.json(), json!({"status": "ready", "reasons": []}));
+    assert_eq!(Scrape::of(&without).await.get("gizad_ledger_up", &[]), None);
 }
