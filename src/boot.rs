@@ -5,6 +5,7 @@ mod audit;
 mod books;
 mod conceal;
 mod credentials;
+mod health;
 mod keep;
 mod ledger;
 mod reload;
@@ -39,6 +40,7 @@ use crate::upstream::{Target, Upstream};
 use crate::{ambient, policy, sandbox};
 
 pub use conceal::conceal;
+pub use health::{Probe, Unwell, health};
 
 use admin::{Admin, State};
 use books::Books;

@@ -16,6 +16,7 @@ mod purchase;
 mod show;
 mod traffic;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,14 @@ pub struct Settings {
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.
     pub written: Vec<(String, String)>,
+}
+
+/// A duration as it is written in settings.
+///
+/// # Errors
+/// What was expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    check::duration(text).ok_or_else(|| "expected a duration from 1ms to 24h, such as 500ms or 5s".to_owned())
 }
 
 /// Where to keep what may be lost.
@@ -147,6 +156,15 @@ impl Settings {
     ) -> Result<(sandbox::Options, telemetry::Options), Vec<Mistake>> {
         let (given, mistakes) = layers::read(flags, environment);
         check::sandbox(&given, mistakes)
+    }
+
+    /// Reads and checks where a running gizad is asked how it is, and nothing else: a probe has no key.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load_admin(flags: &Flags, environment: &[(String, String)]) -> Result<SocketAddr, Vec<Mistake>> {
+        let (given, mistakes) = layers::read(flags, environment);
+        check::admin(&given, mistakes)
     }
 
     /// The settings as they are used, as TOML, with secrets masked.

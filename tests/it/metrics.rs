@@ -1,6 +1,7 @@
 //! What `/metrics` says after what has happened, who may read it, and that nothing that a caller chooses becomes part of it.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use gizad::fault::Reason;
 use serde_json::json;
@@ -364,4 +365,64 @@ async fn what_cannot_be_written_is_a_reason() {
     let without = Gateway::sandbox_with(&[("GIZAD_LEDGER_DIR", "")]);
     assert_eq!(without.admin("GET", "/readyz").await.json(), json!({"status": "ready", "reasons": []}));
     assert_eq!(Scrape::of(&without).await.get("gizad_ledger_up", &[]), None);
+}
+
+/// `gizad health` beside a gateway, or beside nothing.
+fn health(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut gizad = Command::new(env!("CARGO_BIN_EXE_gizad"));
+    let output = gizad.arg("health").args(arguments).envs(environment.iter().copied()).output();
+    let output = output.expect("it runs");
+    assert!(output.stdout.is_empty(), "whoever looks at a probe reads standard error");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn a_probe_that_is_a_command_says_the_same() {
+    let mut gateway = Gateway::as_shipped(&[("GIZAD_BREAKER_FAILURES", "1"), ("GIZAD_BREAKER_REST", "1h")]);
+    let admin = gateway.admin.trim_start_matches("http://").to_owned();
+    // Without a key, and with whatever else may be in the environment.
+    let here = [("GIZAD_LISTEN_ADMIN", admin.as_str()), ("GIZAD_CREDENTIALS_SECRET_FILE", "/nowhere")];
+    assert_eq!(health(&[], &here), (Some(0), "gizad: ready\n".to_owned()));
+    assert_eq!(health(&["--live", "--admin-listen", &admin], &[]), (Some(0), "gizad: alive\n".to_owned()));
+    gateway.order(json!({"kind": "error500", "times": 9})).await;
+    assert_eq!(gateway.get("/wallet").await.reason(), "UPSTREAM_FAILED");
+    assert_eq!(health(&[], &here), (Some(0), "gizad: degraded: CIRCUIT_OPEN\n".to_owned()));
+    let running = slow_start(&gateway).await;
+    gateway.signal("TERM");
+    gateway.logged("stopping").await;
+    let (code, said) = health(&[], &here);
+    assert_eq!((code, said.as_str()), (Some(1), "gizad: draining: CIRCUIT_OPEN (503 Service Unavailable)\n"));
+    assert_eq!(health(&["--live"], &here).0, Some(0), "it still lives");
+    drop(running);
+    gateway.ended().await;
+    let (code, said) = health(&[], &here);
+    assert!(code == Some(1) && said.contains(&format!("no gizad answers at {admin}")), "{said}");
+}
+
+#[test]
+fn a_probe_has_no_patience_and_says_what_is_wrong_with_its_settings() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    let (code, said) = health(&["--timeout", "50ms", "--admin-listen", &address], &[]);
+    assert!(code == Some(1) && said.contains("no answer from"), "{said}");
+    let somebody = std::thread::spawn(move || {
+        // The first has lost its patience.
+        let _gone = silent.accept().expect("somebody");
+        let (mut stream, _) = silent.accept().expect("somebody else");
+        let _read = std::io::Read::read(&mut stream, &mut [0; 1024]);
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+        std::io::Write::write_all(&mut stream, answer.as_bytes()).expect("answered");
+    });
+    let (code, said) = health(&["--admin-listen", &address], &[]);
+    assert!(code == Some(1) && said.contains("something else does"), "{said}");
+    somebody.join().expect("no panic");
+    for wrong in [
+        &["--admin-listen", "localhost"][..],
+        &["--timeout", "soon"],
+        &["--admin-listen", "127.0.0.1:0"],
+        &["--alive"],
+    ] {
+        let (code, said) = health(wrong, &[]);
+        assert!(code == Some(64) && !said.is_empty(), "{wrong:?}: {said}");
+    }
 }
