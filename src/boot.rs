@@ -34,6 +34,7 @@ use crate::edge::{Accept, Door, Edge, Gate};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
+use crate::policy::survey::Survey;
 use crate::sandbox::Sandbox;
 use crate::settings::{self, Mistake, Settings};
 use crate::upstream::{Target, Upstream};
@@ -125,7 +126,6 @@ pub async fn serve(
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
-    let started_ms = ambient::unix_millis();
     let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
@@ -189,14 +189,15 @@ pub async fn serve(
     };
     let seen = states.clone();
     let admin = Accept { door: Door::Tcp(admin), limits: settings.limits, open: admin_open };
+    let survey = Arc::new(Survey::default());
     let wanted = (settings.ledger != settings::Ledger::Nowhere).then(|| opened.ledger.clone());
     let vitals = Vitals {
         traffic: traffic.clone(),
         desk: desk.clone(),
         books: Books::new(wanted, opened.fails.clone()),
         audit: audit.clone(),
+        survey: survey.clone(),
         connections,
-        started_ms,
         scraping: Mutex::default(),
     };
     let asked = Arc::new(Admin {
@@ -272,6 +273,7 @@ pub async fn serve(
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}
         () = rotation.run(new_pairs) => {}
+        () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");

@@ -22,6 +22,7 @@ pub mod purchase;
 pub mod quota;
 pub mod retry;
 mod share;
+pub mod survey;
 mod traffic;
 
 use std::collections::BTreeMap;

@@ -15,8 +15,9 @@ use crate::ambient;
 use crate::audit::Log;
 use crate::call::{Caller, Face};
 use crate::fault::Reason;
-use crate::metrics::{Figures, Format, NOBODY, NONE, Outcome, process};
+use crate::metrics::{Figures, Format, NOBODY, NONE, Outcome, Word, process};
 use crate::policy::purchase::Desk;
+use crate::policy::survey::{self, Survey};
 use crate::policy::{Shown, Traffic, breaker};
 use crate::purchase;
 
@@ -47,10 +48,10 @@ pub(super) struct Vitals {
     pub(super) desk: Arc<Desk>,
     pub(super) books: Books,
     pub(super) audit: Option<Log>,
+    /// The account, if it is looked at.
+    pub(super) survey: Arc<Survey>,
     /// Connections that are open, by the listener.
     pub(super) connections: Vec<(&'static str, Arc<AtomicUsize>)>,
-    /// When gizad was started, in milliseconds since 1970.
-    pub(super) started_ms: i64,
     /// One scrape at a time, because what is absent is forgotten before it is set anew.
     pub(super) scraping: Mutex<()>,
 }
@@ -82,8 +83,8 @@ impl Vitals {
         let desk =
             Arc::new(Desk::new(contract, &options.purchase, none, tokio_util::task::TaskTracker::new()));
         let books = Books::new(None, Arc::default());
-        let (connections, scraping) = (Vec::new(), Mutex::default());
-        Self { traffic, desk, books, audit: None, connections, started_ms: 0, scraping }
+        let (connections, survey, scraping) = (Vec::new(), Arc::default(), Mutex::default());
+        Self { traffic, desk, books, audit: None, survey, connections, scraping }
     }
 
     /// Why less is done than could be.
@@ -116,7 +117,8 @@ impl Vitals {
         for (caller, period, left) in budgets.unwrap_or_default() {
             figures.budget_remaining.at([(&caller).into(), period.into()]).set(left as f64);
         }
-        process(figures, self.started_ms);
+        show_account(figures, &self.survey.seen());
+        process(figures);
         format.write(figures)
     }
 
@@ -198,5 +200,26 @@ fn show_books(figures: &Figures, seen: &Seen) {
     if let Some(since) = seen.doubted_ms {
         let age = ambient::unix_millis().saturating_sub(since).max(0);
         figures.in_doubt_age.at([]).set(age as f64 / 1000.0);
+    }
+}
+
+fn show_account(figures: &Figures, seen: &survey::Seen) {
+    figures.account_balance.forget();
+    figures.account_services.forget();
+    figures.account_next_expiry.forget();
+    if let Some(balance_vnd) = seen.balance_vnd {
+        figures.account_balance.at([]).set(balance_vnd as f64);
+    }
+    for (kind, services) in &seen.services {
+        for (state, count) in &services.states {
+            figures.account_services.at([Word::written(kind), Word::written(state)]).set(*count as f64);
+        }
+        if let Some(end) = services.next_end_ms {
+            let left = end.saturating_sub(ambient::unix_millis());
+            figures.account_next_expiry.at([Word::written(kind)]).set(left as f64 / 1000.0);
+        }
+    }
+    if let Some(at) = seen.whole_at_ms {
+        figures.account_seen.at([]).set(at as f64 / 1000.0);
     }
 }

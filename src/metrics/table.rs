@@ -25,7 +25,7 @@ pub(super) const LABELS: &[(&str, &str)] = &[
     ("face", "`rest` or `grpc`"),
     (
         "caller",
-        "a name of `[callers]`, `owner`, `anonymous`, or `(unknown)` for whoever has shown something that is of no caller",
+        "a name of `[callers]`, `owner`, `anonymous`, `gizad.metrics` for gizad's own looks at the account, or `(unknown)` for whoever has shown something that is of no caller",
     ),
     (
         "outcome",
@@ -38,7 +38,11 @@ pub(super) const LABELS: &[(&str, &str)] = &[
          asked; asked of the provider: `miss`, `expired`, `requested` by its caller, or `bypass` for what is not kept",
     ),
     ("lane", "`write`, `read` or `poll`, the most urgent first"),
-    ("state", "a state of the breaker or of a purchase"),
+    (
+        "state",
+        "a state of the breaker, of a purchase, or of a service (`UNKNOWN` if the provider does not tell it)",
+    ),
+    ("kind", "`vps`, `hosting` or `email`"),
     ("period", "`day` or `month`, of Asia/Ho_Chi_Minh"),
     ("access", "`append` or `read`"),
     ("listener", "`api`, `socket` or `admin`"),
@@ -188,6 +192,18 @@ figures! {
     in_doubt_age: gauge "gizad_purchases_in_doubt_age" in "seconds" [];
     /// What callers may still spend, of those that have a budget.
     budget_remaining: gauge "gizad_budget_remaining" in "vnd" [caller, period];
+
+    /// What was in the account's wallet when it was looked at last. These five only with `metrics.account.interval`; what could
+    /// not be read is absent.
+    account_balance: gauge "gizad_account_balance" in "vnd" [];
+    /// The account's services.
+    account_services: gauge "gizad_account_services" [kind, state];
+    /// How long it is until the next of the services expires that has not.
+    account_next_expiry: gauge "gizad_account_next_expiry" in "seconds" [kind];
+    /// How often the account was looked at, as a success only if everything could be read.
+    account_looks: counter "gizad_account_looks" [result];
+    /// When everything could be read last, in seconds since 1970.
+    account_seen: gauge "gizad_account_last_success_timestamp" in "seconds" [];
 
     /// Whether the ledger can be read, and the last entry could be written.
     ledger_up: gauge "gizad_ledger_up" [];

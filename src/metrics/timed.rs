@@ -54,7 +54,7 @@ impl Store for Timed {
             match &done {
                 Ok(()) => {
                     self.fails.store(false, Ordering::Relaxed);
-                    let words = [&row.operation, &row.state, &row.caller].map(|text| Word::recorded(text));
+                    let words = [&row.operation, &row.state, &row.caller].map(|text| Word::written(text));
                     self.figures.purchases.at(words).inc();
                 }
                 // The place was taken, so it can be written to.

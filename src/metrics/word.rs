@@ -26,9 +26,9 @@ impl Word {
     /// Where there is none.
     pub(super) const NOTHING: Self = Self(Kept::Fixed(""));
 
-    /// A word that was written down in the ledger, where nothing else was put than what is a word here.
+    /// A word of the ledger or of the contract, where nothing else stands than what is a word here.
     #[must_use]
-    pub fn recorded(text: &str) -> Self {
+    pub fn written(text: &str) -> Self {
         Self(Kept::Named(text.into()))
     }
 
@@ -73,6 +73,7 @@ impl From<&Caller> for Word {
         match caller {
             Caller::Anonymous => Self(Kept::Fixed("anonymous")),
             Caller::Gizad => Self(Kept::Fixed("gizad")),
+            Caller::Metrics => Self(Kept::Fixed("gizad.metrics")),
             Caller::Owner => Self(Kept::Fixed("owner")),
             Caller::Named(name) => Self(Kept::Named(name.clone())),
         }

@@ -256,7 +256,7 @@ fn objection(call: &Call) -> Option<Fault> {
             );
             Fault::unknown(Lacking::Name, detail)
         }
-        Caller::Gizad | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
+        Caller::Gizad | Caller::Metrics | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
     })
 }
 

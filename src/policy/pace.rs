@@ -91,7 +91,8 @@ impl Handle {
             // A purchase waits for it, and never behind polls or reads.
             return Lane::Write;
         }
-        Lane::of(call.effect, call.caller == Caller::Gizad || polls.contains(&call.operation.name))
+        let own = matches!(call.caller, Caller::Gizad | Caller::Metrics);
+        Lane::of(call.effect, own || polls.contains(&call.operation.name))
     }
 }
 

@@ -12,7 +12,10 @@ use super::access::token;
 use super::rig::{Answer, File, Gateway, Sandbox, contract, operation, unique};
 
 /// Everything that one scrape says: the values by name and labels.
-pub struct Scrape(BTreeMap<(String, BTreeMap<String, String>), f64>);
+pub struct Scrape(BTreeMap<Series, f64>);
+
+/// A name and its labels.
+type Series = (String, BTreeMap<String, String>);
 
 impl Scrape {
     pub async fn of(gateway: &Gateway) -> Self {
@@ -44,7 +47,7 @@ impl Scrape {
 }
 
 /// A line of the text format, whose label values here have nothing that would have to be escaped.
-fn sample(line: &str) -> Option<((String, BTreeMap<String, String>), f64)> {
+fn sample(line: &str) -> Option<(Series, f64)> {
     let (series, value) = line.rsplit_once(' ')?;
     let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
     let labels = labels.strip_suffix('}')?;
@@ -150,6 +153,11 @@ async fn the_figures_are_what_has_happened() {
     assert!(after.get("process_resident_memory_bytes", &[]) > Some(1e6));
     assert!(after.get("process_open_fds", &[]) > Some(3.0));
     assert!(after.get("process_cpu_seconds_total", &[]).is_some());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let lives = now.as_secs_f64() - after.get("process_start_time_seconds", &[]).expect("it was started");
+    assert!((-2.0..600.0).contains(&lives), "{lives}");
+    assert_eq!(after.sum("gizad_account_balance_vnd"), 0.0);
+    assert_eq!(after.get("gizad_account_balance_vnd", &[]), None, "nobody asked for it");
     assert_eq!(after.get("gizad_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
 }
 
@@ -187,6 +195,40 @@ async fn limits_and_the_breaker_are_counted_where_they_refuse() {
     assert_eq!(after.get("gizad_degraded", &[("reason", "UPSTREAM_RATE_LIMITED")]), Some(0.0));
     assert_eq!(after.of_requests(WALLET, "rest", "anonymous", "CIRCUIT_OPEN"), 1.0);
     assert_eq!(after.get("gizad_ready", &[]), Some(1.0));
+}
+
+/// The account is looked at when it is wanted, as a poll that pays from a quota of its own, and what was not told is absent.
+#[tokio::test]
+async fn the_account_is_looked_at_when_that_is_wanted() {
+    let gateway = Gateway::as_shipped(&[("GIZAD_METRICS_ACCOUNT_INTERVAL", "1m")]);
+    let looked = async |gateway: &Gateway, result: &str| loop {
+        let scrape = Scrape::of(gateway).await;
+        if scrape.get("gizad_account_looks_total", &[("result", result)]) >= Some(1.0) {
+            return scrape;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let scrape = looked(&gateway, "success").await;
+    assert_eq!(scrape.get("gizad_account_balance_vnd", &[]), Some(5_000_000.0));
+    let servers = gateway.get("/vps").await.json();
+    let active =
+        servers["vps"].as_array().expect("a list").iter().filter(|vps| vps["state"] == "ACTIVE").count();
+    let services = |kind, state| scrape.get("gizad_account_services", &[("kind", kind), ("state", state)]);
+    assert_eq!(services("vps", "ACTIVE"), Some(active as f64), "{servers}");
+    assert_eq!(services("vps", "SUSPENDED"), Some(0.0));
+    assert!(scrape.get("gizad_account_next_expiry_seconds", &[("kind", "vps")]) > Some(0.0));
+    assert!(scrape.get("gizad_account_last_success_timestamp_seconds", &[]).is_some());
+    // Behind everybody else, and no request of anybody.
+    assert_eq!(scrape.get("gizad_pace_wait_seconds_count", &[("lane", "poll")]), Some(4.0));
+    assert_eq!(scrape.sum("gizad_requests_total"), 0.0);
+
+    // A provider that is down has an unknown balance, and not an empty wallet.
+    let gateway = Gateway::towards("http://127.0.0.1:9/api", &[("GIZAD_METRICS_ACCOUNT_INTERVAL", "1m")]);
+    let scrape = looked(&gateway, "failure").await;
+    for absent in ["gizad_account_balance_vnd", "gizad_account_services", "gizad_account_next_expiry_seconds"]
+    {
+        assert!(scrape.0.keys().all(|(name, _)| name != absent), "{absent}");
+    }
 }
 
 /// Whoever sends what it likes makes no new series: every label is one of a closed list.

@@ -221,7 +221,7 @@ impl Desk {
         let _first = self.below.set(below);
     }
 
-    pub(super) fn below(&self) -> Below {
+    pub(in crate::policy) fn below(&self) -> Below {
         let nothing: Below =
             Arc::new(|_| Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) }));
         self.below.get().cloned().unwrap_or(nothing)
