@@ -16,6 +16,8 @@ use crate::purchase::State;
 const FRESH: Duration = Duration::from_secs(1);
 /// How long it may take: whoever probes has no more patience than that.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// For how long a ledger that is busy counts as it was seen last.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// The hand on it.
 pub(super) struct Books {
@@ -23,7 +25,14 @@ pub(super) struct Books {
     ledger: Option<Result<Ledger, String>>,
     /// Whether the last entry could not be written.
     fails: Arc<AtomicBool>,
-    seen: Mutex<Option<(Instant, Arc<Seen>)>>,
+    last: Mutex<Option<Last>>,
+}
+
+/// What was seen last, when that was, and when it was looked for.
+struct Last {
+    seen: Arc<Seen>,
+    at: Instant,
+    looked: Instant,
 }
 
 /// What was seen of it.
@@ -51,7 +60,7 @@ fn is_in_doubt(state: State) -> bool {
 
 impl Books {
     pub(super) fn new(ledger: Option<Result<Ledger, String>>, fails: Arc<AtomicBool>) -> Self {
-        Self { ledger, fails, seen: Mutex::default() }
+        Self { ledger, fails, last: Mutex::default() }
     }
 
     /// The ledger, if it could be opened.
@@ -62,20 +71,26 @@ impl Books {
     /// How it stands; nothing if none is wanted.
     pub(super) async fn look(&self) -> Option<Arc<Seen>> {
         let ledger = self.ledger.as_ref()?;
-        let mut seen = self.seen.lock().await;
-        if let Some((_, seen)) = seen.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Some(seen.clone());
+        let mut last = self.last.lock().await;
+        if let Some(last) = last.as_ref().filter(|last| last.looked.elapsed() < FRESH) {
+            return Some(last.seen.clone());
         }
-        let found = Arc::new(match ledger {
-            Ok(ledger) => self.read(ledger).await,
-            Err(_never_opened) => Seen::default(),
-        });
-        *seen = Some((ambient::instant(), found.clone()));
-        Some(found)
+        let found = match ledger {
+            Ok(ledger) => timeout(PATIENCE, self.read(ledger)).await,
+            Err(_never_opened) => Ok(Seen::default()),
+        };
+        let looked = ambient::instant();
+        let (seen, at) = match (found, last.take()) {
+            (Ok(seen), _) => (Arc::new(seen), looked),
+            (Err(_busy), Some(before)) if before.at.elapsed() < BUSY => (before.seen, before.at),
+            (Err(_busy), _) => (Arc::default(), looked),
+        };
+        *last = Some(Last { seen: seen.clone(), at, looked });
+        Some(seen)
     }
 
     async fn read(&self, ledger: &Ledger) -> Seen {
-        let Ok(Ok(records)) = timeout(PATIENCE, ledger.open_ones()).await else { return Seen::default() };
+        let Ok(records) = ledger.open_ones().await else { return Seen::default() };
         let mut open = BTreeMap::new();
         for record in &records {
             *open.entry(record.state()).or_default() += 1;

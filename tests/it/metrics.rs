@@ -197,6 +197,31 @@ async fn limits_and_the_breaker_are_counted_where_they_refuse() {
     assert_eq!(after.get("gizad_ready", &[]), Some(1.0));
 }
 
+#[tokio::test]
+async fn settings_that_are_not_taken_over_are_seen() {
+    let file = File::new("reloaded", "");
+    let gateway = Gateway::run(&["--sandbox", "--config", file.path()], &[("GIZAD_STATE_DIR", "")]);
+    let reloads = |scrape: &Scrape| {
+        let of = |result| scrape.get("gizad_reloads_total", &[("result", result)]);
+        (of("success"), of("failure"), scrape.get("gizad_last_reload_successful", &[]))
+    };
+    let time = |scrape: &Scrape| scrape.get("gizad_last_reload_success_timestamp_seconds", &[]);
+    let started = Scrape::of(&gateway).await;
+    assert_eq!(reloads(&started), (Some(0.0), Some(0.0), Some(1.0)));
+    std::fs::write(file.path(), "[quota]\nrate = \"often\"\n").expect("written");
+    gateway.signal("HUP");
+    gateway.logged("settings not taken over").await;
+    let wrong = Scrape::of(&gateway).await;
+    assert_eq!(reloads(&wrong), (Some(0.0), Some(1.0), Some(0.0)));
+    assert_eq!(time(&wrong), time(&started));
+    std::fs::write(file.path(), "[quota]\nrate = \"6/m\"\n").expect("written");
+    gateway.signal("HUP");
+    gateway.logged("settings taken over").await;
+    let mended = Scrape::of(&gateway).await;
+    assert_eq!(reloads(&mended), (Some(1.0), Some(1.0), Some(1.0)));
+    assert!(time(&mended) > time(&started));
+}
+
 /// The account is looked at when it is wanted, as a poll that pays from a quota of its own, and what was not told is absent.
 #[tokio::test]
 async fn the_account_is_looked_at_when_that_is_wanted() {

@@ -2,8 +2,10 @@
 
 import json
 import re
+import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import grpc
@@ -101,6 +103,30 @@ def test_the_official_parsers_read_the_same_in_both_formats(promtool):
         assert family.documentation
     linted = promtool("check", "metrics", text=plain)
     assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def own_address():
+    """The address by which this machine is seen from elsewhere."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        # Nothing is sent.
+        out.connect(("192.0.2.1", 9))
+        return out.getsockname()[0]
+
+
+@pytest.mark.parametrize("everyone", ["false", "true"])
+def test_who_comes_from_elsewhere_reads_them_only_if_everyone_may(everyone):
+    with running(host="0.0.0.0", metrics_everyone=everyone) as gateway:
+        port = gateway["admin"].rpartition(":")[2]
+        there, here = (f"http://{address}:{port}" for address in (own_address(), "127.0.0.1"))
+        assert "gizad_ready 1.0" in get(f"{here}/metrics")[1]
+        for path in ["/metrics", "/status"]:
+            if path == "/metrics" and everyone == "true":
+                assert "gizad_ready 1.0" in get(f"{there}{path}")[1]
+            else:
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    get(f"{there}{path}")
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            get(f"{there}/metrics", origin="https://evil.example")
 
 
 def test_every_alert_fires_and_does_not_fire(promtool):
