@@ -77,10 +77,11 @@ impl Survey {
         loop {
             let before = self.seen().whole_at_ms;
             let (seen, whole) = look(desk, contract).await;
-            let result = if whole { "success" } else { "failure" };
-            figures.account_looks.at([result.into()]).inc();
             let whole_at_ms = if whole { Some(ambient::unix_millis()) } else { before };
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Seen { whole_at_ms, ..seen });
+            // Last, so that whoever sees the count sees what was seen.
+            let result = if whole { "success" } else { "failure" };
+            figures.account_looks.at([result.into()]).inc();
             sleep(every).await;
         }
     }
