@@ -134,8 +134,8 @@ impl Figures {
 figures! {
     /// Requests that were answered, by what became of them.
     requests: counter "gizad_requests" [operation, face, caller, outcome];
-    /// How long calls took from when they were read to their answer. What memory answers at once, past all limits, is counted
-    /// above and not measured.
+    /// How long calls took from when they were read to their answer. What memory answers at once, past all limits, is among the
+    /// requests and is not measured.
     request_duration: times "gizad_request_duration" in "seconds" [operation];
     /// Connections that are open.
     connections: gauge "gizad_connections" [listener];
@@ -144,7 +144,7 @@ figures! {
     cache_answers: counter "gizad_cache_answers" [operation, taken];
     /// Answers in memory.
     cache_entries: gauge "gizad_cache_entries" [];
-    /// What they take of `cache.bytes`.
+    /// What the answers in memory take of `cache.bytes`.
     cache_size: gauge "gizad_cache" in "bytes" [];
 
     /// Calls that were refused because their caller had used its quota up.
@@ -152,7 +152,7 @@ figures! {
 
     /// Calls a second that the account is used for at most, as things are now.
     pace_rate: gauge "gizad_pace_calls_per_second" [];
-    /// The part of `pace.rate` that this is, from 0 to 1.
+    /// The part of `pace.rate` that the account is used at, from 0 to 1.
     pace_ratio: gauge "gizad_pace_ratio" [];
     /// What is left of the pause that the provider has asked for; 0 if there is none.
     pace_pause: gauge "gizad_pace_pause" in "seconds" [];
@@ -169,7 +169,7 @@ figures! {
     retries: counter "gizad_retries" [operation, reason];
     /// Calls that were not sent again because the budget for that was used up.
     retries_unpaid: counter "gizad_retries_unpaid" [];
-    /// How many more may be sent again now.
+    /// How many more calls may be sent again now.
     retry_budget: gauge "gizad_retry_budget" [];
 
     /// 1 for the state that the breaker is in, 0 for the others.
@@ -179,30 +179,30 @@ figures! {
 
     /// Exchanges with the provider, every attempt and gizad's own questions included.
     upstream_requests: counter "gizad_upstream_requests" [operation, outcome];
-    /// How long they took.
+    /// How long exchanges with the provider took.
     upstream_duration: times "gizad_upstream_request_duration" in "seconds" [operation];
     /// 0 while the provider refuses gizad's credentials, otherwise 1.
     credentials_accepted: gauge "gizad_credentials_accepted" [];
 
     /// Purchases, and other recorded calls that must not run twice, by the states that they have come to in this process.
     purchases: counter "gizad_purchases" [operation, state, caller];
-    /// Those that are under way, in doubt, or wait for consent.
+    /// Purchases, and other recorded calls, that are under way, in doubt, or wait for consent.
     purchases_open: gauge "gizad_purchases_open" [state];
-    /// For how long the oldest of those is in doubt that are; absent while none is.
+    /// For how long the purchase is in doubt that has been so for the longest time; absent while none is.
     in_doubt_age: gauge "gizad_purchases_in_doubt_age" in "seconds" [];
     /// What callers may still spend, of those that have a budget.
     budget_remaining: gauge "gizad_budget_remaining" in "vnd" [caller, period];
 
-    /// What was in the account's wallet when it was looked at last. These five only with `metrics.account.interval`; what could
-    /// not be read is absent.
+    /// What was in the account's wallet when it was looked at last. Of the account there is only what could be read, and nothing
+    /// without `metrics.account.interval`.
     account_balance: gauge "gizad_account_balance" in "vnd" [];
     /// The account's services.
     account_services: gauge "gizad_account_services" [kind, state];
-    /// How long it is until the next of the services expires that has not.
+    /// How long it is until the next of the account's services expires that has not.
     account_next_expiry: gauge "gizad_account_next_expiry" in "seconds" [kind];
     /// How often the account was looked at, as a success only if everything could be read.
     account_looks: counter "gizad_account_looks" [result];
-    /// When everything could be read last, in seconds since 1970.
+    /// When everything could be read of the account last, in seconds since 1970.
     account_seen: gauge "gizad_account_last_success_timestamp" in "seconds" [];
 
     /// Whether the ledger can be read, and the last entry could be written.
@@ -225,11 +225,11 @@ figures! {
     degraded: gauge "gizad_degraded" [reason];
     /// Times that the settings were read again.
     reloads: counter "gizad_reloads" [result];
-    /// Whether they were taken over the last time.
+    /// Whether the settings were taken over when they were read last.
     reload_successful: gauge "gizad_last_reload_successful" [];
-    /// When they were taken over last, or gizad was started, in seconds since 1970.
+    /// When settings were taken over last, those of the start included, in seconds since 1970.
     reload_success: gauge "gizad_last_reload_success_timestamp" in "seconds" [];
-    /// Always 1.
+    /// Always 1, with the version of gizad.
     build: gauge "gizad_build_info" [version];
 
     /// Time that the process has spent on processors.
@@ -240,7 +240,7 @@ figures! {
     process_virtual_memory: gauge "process_virtual_memory" in "bytes" [];
     /// File descriptors of the process that are open.
     process_open_fds: gauge "process_open_fds" [];
-    /// How many could be.
+    /// How many file descriptors of the process could be open.
     process_max_fds: gauge "process_max_fds" [];
     /// When the process was started, in seconds since 1970.
     process_start_time: gauge "process_start_time" in "seconds" [];
