@@ -12,4 +12,4 @@ mod writer;
 pub use chain::Key;
 pub use entry::{Entry, Event};
 pub use verify::{Verdict, verify};
-pub use writer::{Log, Place};
+pub use writer::{Log, Place, Tally};

@@ -2,26 +2,30 @@
 
 mod admin;
 mod audit;
+mod books;
 mod conceal;
 mod credentials;
 mod descriptors;
+mod failure;
+mod health;
 mod keep;
 mod ledger;
 mod reload;
 mod socket;
+mod stop;
+mod vitals;
 
-use std::fmt;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -32,50 +36,25 @@ use crate::edge::{Accept, Door, Edge, Gate, Places};
 use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
+use crate::policy::survey::Survey;
 use crate::sandbox::Sandbox;
-use crate::settings::{Mistake, Settings};
+use crate::settings::{self, Mistake, Settings};
 use crate::upstream::{Target, Upstream};
 use crate::{ambient, policy, sandbox};
 
 pub use conceal::conceal;
+pub use failure::Failure;
+pub use health::{Probe, Unwell, health};
 
 use admin::{Admin, State};
+use books::Books;
 use credentials::Rotation;
 use keep::Keeper;
+use stop::Stop;
+use vitals::Vitals;
 
 /// How long those who watch the health over gRPC have to hear that it is going.
 const WATCHED: Duration = Duration::from_millis(500);
-
-/// Why the daemon did not run.
-#[derive(Debug)]
-pub enum Failure {
-    /// An address cannot be listened on.
-    Bind(SocketAddr, io::Error),
-    /// A Unix socket cannot be listened on.
-    Socket(PathBuf, io::Error),
-    /// A part cannot be built.
-    Build(String),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            Self::Socket(path, error) => {
-                write!(f, "listen.socket: cannot listen on {}: {error}", path.display())
-            }
-            Self::Build(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Build(error.to_string())
-    }
-}
 
 /// Runs the gateway until it is asked to stop and has finished what it began. When it is asked to read its settings
 /// again, it uses `load`.
@@ -119,7 +98,7 @@ pub async fn serve(
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
-    let opened = ledger::open(&settings, &[&url, &account]).await?;
+    let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
@@ -136,7 +115,8 @@ pub async fn serve(
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
-    let gate = Gate { call: stack.call, recall: stack.recall };
+    let refused = vitals::refused(traffic.figures().clone());
+    let gate = Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused) };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),
@@ -163,9 +143,15 @@ pub async fn serve(
     let (limits, few) = descriptors::share(&settings.limits)?;
     let places = [limits, few].map(|limits| Arc::new(Places::new(limits)));
     let [callers, probes] = places.clone();
-    let doors = [Some(api), socket.map(|(listener, own)| Door::Unix(listener, own))];
-    let api = join_all(doors.into_iter().flatten().map(|door| {
-        let (accept, answering) = (Accept { door, places: callers.clone() }, edge.clone());
+    let socket = socket.map(|(listener, own)| ("socket", Door::Unix(listener, own)));
+    let admin_open = Arc::new(AtomicUsize::new(0));
+    let mut connections = vec![("admin", admin_open.clone())];
+    let doors = [Some(("api", api)), socket].into_iter().flatten();
+    let api = join_all(doors.map(|(name, door)| {
+        let open = Arc::new(AtomicUsize::new(0));
+        connections.push((name, open.clone()));
+        let accept = Accept { door, places: callers.clone(), open };
+        let answering = edge.clone();
         accept.run(move |request, guest| answering.answer(request, guest), leave(states.clone()))
     }));
     // Whoever looks for the socket then finds that nobody is there, or the next gizad.
@@ -177,10 +163,30 @@ pub async fn serve(
         }
     };
     let seen = states.clone();
-    let admin = Accept { door: Door::Tcp(admin), places: probes };
-    let asked = Admin { contract, traffic: traffic.clone(), ways: settings.edge.ways };
+    let admin = Accept { door: Door::Tcp(admin), places: probes, open: admin_open };
+    let survey = Arc::new(Survey::default());
+    let wanted = (settings.ledger != settings::Ledger::Nowhere).then(|| opened.ledger.clone());
+    let vitals = Vitals {
+        traffic: traffic.clone(),
+        desk: desk.clone(),
+        books: Books::new(wanted, opened.fails.clone()),
+        audit: audit.clone(),
+        survey: survey.clone(),
+        connections,
+        scraping: Mutex::default(),
+    };
+    let asked = Arc::new(Admin {
+        contract,
+        traffic: traffic.clone(),
+        vitals: Arc::new(vitals),
+        everyone: settings.metrics.everyone,
+        ways: settings.edge.ways,
+    });
     let admin = admin.run(
-        move |request, guest| ready(asked.answer(*seen.borrow(), &request, guest.address)),
+        move |request, guest| {
+            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
+            async move { asked.answer(state, &request, guest.address).await }
+        },
         gone(states),
     );
 
@@ -243,6 +249,7 @@ pub async fn serve(
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}
         () = rotation.run(new_pairs) => {}
+        () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => {}
         () = life => {
             let cut_off = tasks.len();
             tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
@@ -316,23 +323,4 @@ async fn leave(mut states: watch::Receiver<State>) {
 /// Until everything else has stopped.
 async fn gone(mut states: watch::Receiver<State>) {
     let _gone = states.wait_for(|state| *state == State::Gone).await;
-}
-
-/// The signals that ask to stop.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn asked(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

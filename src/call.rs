@@ -129,6 +129,8 @@ pub enum Caller {
     Anonymous,
     /// gizad itself, which refreshes what it keeps.
     Gizad,
+    /// gizad itself, which looks at the account for its metrics. No caller of the settings can have this name.
+    Metrics,
     /// Whoever runs gizad: a process of the same user, over the Unix socket.
     Owner,
     /// Somebody with a name.
@@ -161,7 +163,7 @@ impl Caller {
     /// The caller whose records are kept under a name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        [Self::Anonymous, Self::Gizad, Self::Owner]
+        [Self::Anonymous, Self::Gizad, Self::Metrics, Self::Owner]
             .into_iter()
             .find(|c| c.as_str() == name)
             .unwrap_or(Self::Named(name.into()))
@@ -173,6 +175,7 @@ impl Caller {
         match self {
             Self::Anonymous => "anonymous",
             Self::Gizad => "gizad",
+            Self::Metrics => "gizad.metrics",
             Self::Owner => "owner",
             Self::Named(name) => name,
         }

@@ -53,7 +53,11 @@ pub struct Gate {
     /// An answer that is there at once, of an operation without parameters, for somebody who presents nothing and has no
     /// wishes.
     pub recall: Arc<dyn Fn(&'static Operation, Instant) -> Option<Arc<Reply>> + Send + Sync>,
+    /// Is told of every request that did not become a call.
+    pub refused: Refused,
 }
+/// Who is told of a request that did not become a call.
+type Refused = Arc<dyn Fn(Face, Reason) + Send + Sync>;
 /// A call on its way through it.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
 
@@ -88,6 +92,7 @@ struct Faces {
     health: HealthReporter,
     services: Vec<&'static str>,
     options: Arc<Options>,
+    refused: Refused,
     /// The first host that was found to be known, which nearly everybody names.
     known: OnceLock<HeaderValue>,
 }
@@ -103,7 +108,8 @@ impl Edge {
         let (grpc, health) = grpc::Grpc::new(contract, gate, &options)?;
         let services = contract.services().chain([""]).collect();
         let rest = rest::Rest::new(contract, gate, &options);
-        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options, known: OnceLock::new() })))
+        let (refused, known) = (gate.refused.clone(), OnceLock::new());
+        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options, refused, known })))
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
@@ -145,7 +151,13 @@ impl Edge {
             (Err(fault), Face::Rest) => Either::Right(ready(rest::refuse(&fault, &id))),
             (Err(fault), Face::Grpc) => Either::Right(ready(grpc::refuse(&fault, &id))),
         };
-        Either::Right(answered.map(move |response| with_id(response, &id)))
+        let faces = self.0.clone();
+        Either::Right(answered.map(move |response| {
+            if let Some(NoCall(reason)) = response.extensions().get() {
+                (faces.refused)(face, *reason);
+            }
+            with_id(response, &id)
+        }))
     }
 }
 
@@ -249,8 +261,12 @@ fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(beginning))
 }
 
-/// Logs a request that never became a call, with the fields a call is logged with.
-fn log_refused(face: Face, id: &RequestId, fault: &Fault) {
+/// Stands beside the answer to a request that never became a call.
+#[derive(Clone, Copy)]
+struct NoCall(Reason);
+
+/// Logs a request that never became a call, with the fields a call is logged with, and marks its answer.
+fn refused(face: Face, id: &RequestId, fault: &Fault, mut response: Response<Body>) -> Response<Body> {
     tracing::info!(
         request_id = id.as_str(),
         face = face.as_str(),
@@ -259,4 +275,6 @@ fn log_refused(face: Face, id: &RequestId, fault: &Fault) {
         detail = fault.detail,
         "request refused"
     );
+    response.extensions_mut().insert(NoCall(fault.reason));
+    response
 }

@@ -24,7 +24,7 @@
 //!                                    purchase ─► ledger
 //!                                    cache  quota  pace   decode
 //!                                    retry  breaker
-//!                                    credentials
+//!                                    credentials  measure ─► metrics
 //! ```
 //!
 //! # The rooms
@@ -44,6 +44,7 @@
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
+//! | [`metrics`] | what is counted and measured, in one table | a word that a caller can choose |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
 //! | [`ambient`] | the door to clock and randomness | everything else |
@@ -75,6 +76,7 @@
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
+//! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
 //! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached.
 //!
@@ -104,6 +106,7 @@ pub mod contract;
 pub mod edge;
 pub mod fault;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod purchase;
 pub mod records;

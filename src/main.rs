@@ -1,167 +1,28 @@
-//! The command line.
+//! The program: what was asked for on the command line is done.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::ExitCode;
+#[path = "main/cli.rs"]
+mod cli;
 
-use clap::{Args, Parser, Subcommand};
-use gizad::boot;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use gizad::boot::{self, Probe};
 use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
 use gizad::ledger::Filter;
-use gizad::purchase::State;
-use gizad::records::{self, Format, Question};
+use gizad::records::{self, Question};
 use gizad::settings::{self, Flags, Mistake, Settings};
 use gizad::telemetry;
 
+use cli::{Asked, Audited, Cli, Command, Given, Wanted};
+
 /// A wrong command line or a wrong setting (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
-
-/// A local gateway to the GizaData hosting API: REST and gRPC instead of one awkward endpoint.
-#[derive(Parser)]
-#[command(name = "gizad", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs the gateway.
-    Serve {
-        #[command(flatten)]
-        given: Given,
-        /// Uses a stand-in for the provider, inside this process, where nothing is real.
-        #[arg(long)]
-        sandbox: bool,
-        /// Where REST and gRPC are served [default: 127.0.0.1:7070].
-        #[arg(long, value_name = "ADDR")]
-        listen: Option<String>,
-        /// A Unix socket where REST and gRPC are served, too.
-        #[arg(long, value_name = "PATH")]
-        socket: Option<String>,
-        /// Where health is served [default: 127.0.0.1:7071].
-        #[arg(long, value_name = "ADDR")]
-        admin_listen: Option<String>,
-        /// Refused: the command line can be read by every user of the machine.
-        #[arg(long, hide = true, value_name = "SECRET")]
-        secret: Option<String>,
-    },
-    /// Runs the stand-in for the provider alone.
-    Sandbox {
-        #[command(flatten)]
-        given: Given,
-        /// Where it answers like the provider.
-        #[arg(long, value_name = "ADDR")]
-        listen: Option<String>,
-        /// Where it takes orders to change its ways.
-        #[arg(long, value_name = "ADDR")]
-        control: Option<String>,
-    },
-    /// Checks the settings and prints them as they are used, with secrets masked.
-    Check {
-        #[command(flatten)]
-        given: Given,
-        /// Checks what `serve --sandbox` would use.
-        #[arg(long)]
-        sandbox: bool,
-    },
-    /// Reads the ledger, also while a daemon writes it: with the same settings as `serve`.
-    Ledger {
-        #[command(flatten)]
-        given: Given,
-        /// Reads the ledger of `serve --sandbox`.
-        #[arg(long, global = true)]
-        sandbox: bool,
-        #[command(subcommand)]
-        question: Asked,
-    },
-    /// Checks the audit log: with the same settings as `serve`.
-    Audit {
-        #[command(flatten)]
-        given: Given,
-        /// Checks that of `serve --sandbox`.
-        #[arg(long, global = true)]
-        sandbox: bool,
-        #[command(subcommand)]
-        wanted: Audited,
-    },
-    /// Makes tokens for callers.
-    Token {
-        #[command(subcommand)]
-        wanted: Wanted,
-    },
-    /// Prints every operation: method, path, RPC, action and effect.
-    Routes,
-}
-
-#[derive(Subcommand)]
-enum Wanted {
-    /// Makes a token, shows it once, and prints the lines for the settings.
-    New {
-        /// The caller it is for.
-        #[arg(value_parser = name)]
-        name: String,
-        /// What the caller may do: some of read, sensitive, write, spend and admin.
-        #[arg(long, value_delimiter = ',', default_value = "read", value_parser = scope)]
-        scopes: Vec<Scope>,
-    },
-}
-
-#[derive(Subcommand)]
-enum Audited {
-    /// Checks that no line was changed or taken away, and names the first that was. Ends with 0 if all is sound, and with 1 if
-    /// it is not.
-    Verify {
-        /// The file; several that follow each other, the oldest first.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
-}
-
-#[derive(Subcommand)]
-enum Asked {
-    /// Lists operations, the newest first.
-    List {
-        /// Only those in this state, such as IN_DOUBT; may be given several times.
-        #[arg(long, value_name = "STATE", value_parser = state)]
-        state: Vec<String>,
-        /// Only those of this caller.
-        #[arg(long, value_name = "NAME")]
-        caller: Option<String>,
-        /// Only those that came in since then: RFC 3339, or how long ago (90m, 24h, 7d).
-        #[arg(long, value_name = "TIME", value_parser = records::since)]
-        since: Option<i64>,
-        /// Only those with this idempotency key.
-        #[arg(long, value_name = "KEY")]
-        key: Option<String>,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Shows all about one operation, with its history and its evidence.
-    Show {
-        /// The operation.
-        id: String,
-    },
-    /// Checks that nothing was changed or taken away. Ends with 0 if all is sound, and with 1 if it is not.
-    Verify,
-    /// Prints every operation, the oldest first.
-    Export {
-        /// How: csv or json.
-        #[arg(long, value_parser = format)]
-        format: Format,
-    },
-}
-
-#[derive(Args)]
-struct Given {
-    /// A file of settings; deploy/gizad.toml lists all.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     telemetry::hush_panics();
@@ -203,6 +64,13 @@ fn main() -> ExitCode {
             };
             match Settings::load_sandbox(&flags(given, true, addresses), &environment) {
                 Ok((options, log)) => run(&log, boot::sandbox(options)),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
+        Command::Health { given, live, timeout, admin_listen } => {
+            let flags = flags(given, false, vec![("listen.admin", admin_listen)]);
+            match Settings::load_admin(&flags, &settings::variables()) {
+                Ok(address) => health(address, if live { Probe::Live } else { Probe::Ready }, timeout),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
@@ -259,15 +127,6 @@ fn flags(given: Given, sandbox: bool, addresses: Vec<(&'static str, Option<Strin
     Flags { config: given.config, set: set.collect(), sandbox }
 }
 
-fn name(text: &str) -> Result<String, String> {
-    let expected = "up to 32 letters, digits, - and _, and none of anonymous, gizad and owner";
-    if Token::is_name(text) { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    Scope::named(text).ok_or_else(|| format!("one of {}", Scope::ALL.map(Scope::as_str).join(", ")))
-}
-
 fn token(name: &str, scopes: &[Scope]) -> ExitCode {
     let Some((token, text)) = Token::new(name) else {
         return unable("the system has no randomness for a token");
@@ -278,22 +137,6 @@ fn token(name: &str, scopes: &[Scope]) -> ExitCode {
     );
     print!("{}", settings::caller(name, &token, scopes));
     ExitCode::SUCCESS
-}
-
-/// A state by its name, however it is written.
-fn state(text: &str) -> Result<String, String> {
-    let named = State::ALL.into_iter().find(|state| state.as_str().eq_ignore_ascii_case(text));
-    named
-        .map(|state| state.as_str().to_owned())
-        .ok_or_else(|| format!("one of {}", State::ALL.map(State::as_str).join(", ")))
-}
-
-fn format(text: &str) -> Result<Format, String> {
-    match text {
-        "csv" => Ok(Format::Csv),
-        "json" => Ok(Format::Json),
-        _ => Err("csv or json".to_owned()),
-    }
 }
 
 fn ask(settings: &Settings, asked: Asked) -> ExitCode {
@@ -323,6 +166,19 @@ fn told(found: Result<(String, bool), boot::Failure>) -> ExitCode {
             if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(failure) => unable(&failure.to_string()),
+    }
+}
+
+fn health(address: SocketAddr, probe: Probe, time: Duration) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(boot::health(address, probe, time))) {
+        Ok(Ok(what)) => {
+            // On standard error, too, where whoever looks at a probe looks.
+            eprintln!("gizad: {what}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(unwell)) => unable(&unwell.to_string()),
+        Err(error) => unable(&error.to_string()),
     }
 }
 

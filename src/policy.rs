@@ -13,6 +13,7 @@ mod detach;
 mod guard;
 mod kept;
 mod log;
+mod measure;
 mod meter;
 pub mod pace;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod purchase;
 pub mod quota;
 pub mod retry;
 mod share;
+pub mod survey;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -34,7 +36,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceBuilder};
 
 use crate::audit::Log;
-use crate::call::{Call, Reply};
+use crate::call::{Call, Face, Reply};
 use crate::contract::{Effect, Operation, canonical};
 use crate::fault::Fault;
 
@@ -128,7 +130,8 @@ where
         .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
         // Before the log, which names who calls; it refuses nobody.
         .layer_fn(|inner| access::Identify::new(traffic.register.clone(), inner))
-        // Before anything refuses, so that every call is logged once, with what became of it.
+        // Before anything refuses, so that every call is counted and logged once, with what became of it.
+        .layer_fn(|inner| measure::Calls::new(traffic.figures.clone(), inner))
         .layer_fn(log::Log::new)
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
@@ -157,16 +160,23 @@ where
         .layer_fn(|inner| pace::Pace::new(traffic.pace.clone(), inner))
         // Last, because only now is known how much time is left to send with.
         .layer_fn(|inner| deadline::Depart::new(traffic.clock.clone(), inner))
+        // What is counted here was sent, or tried to be.
+        .layer_fn(|inner| measure::Exchanges::new(traffic.figures.clone(), inner))
         .service(upstream);
-    let shelf = traffic.shelf.clone();
+    let counted = Arc::new(measure::AtOnce::new(&traffic.figures, traffic.contract));
+    let (shelf, counts) = (traffic.shelf.clone(), counted.clone());
     let call = move |call: Call| match at_once(&shelf, &call) {
-        Some(reply) => Box::pin(ready(Ok(reply))),
+        Some(reply) => {
+            counts.count(call.operation, call.face);
+            Box::pin(ready(Ok(reply)))
+        }
         // Every layer is always ready, so none has to be asked.
         None => service.clone().call(call),
     };
     let shelf = traffic.shelf.clone();
     let recall = move |operation, now| {
-        if log::writes_hits() { None } else { shelf.recall(operation, now) }
+        let reply = if log::writes_hits() { None } else { shelf.recall(operation, now) };
+        reply.inspect(|_| counted.count(operation, Face::Rest))
     };
     Stack { call: Arc::new(call), recall: Arc::new(recall) }
 }

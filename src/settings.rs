@@ -11,10 +11,12 @@ mod handed;
 mod key;
 mod layers;
 mod listen;
+mod metrics;
 mod purchase;
 mod show;
 mod traffic;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +30,7 @@ pub use handed::{environment, take_secrets_out, variables};
 pub use key::Pair;
 pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
+pub use metrics::Metrics;
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
 pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");
@@ -55,6 +58,8 @@ pub struct Settings {
     pub ledger: Ledger,
     /// Where it is written who did what.
     pub audit: Audit,
+    /// Who may read metrics, and what is asked for them.
+    pub metrics: Metrics,
     /// The secret that the ledger was sealed with before, if it is to be sealed anew.
     pub former_secret: Option<Zeroizing<String>>,
     /// How long running calls may take to finish.
@@ -65,6 +70,14 @@ pub struct Settings {
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.
     pub written: Vec<(String, String)>,
+}
+
+/// A duration as it is written in settings.
+///
+/// # Errors
+/// What was expected.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    check::duration(text).ok_or_else(|| "expected a duration from 1ms to 24h, such as 500ms or 5s".to_owned())
 }
 
 /// Where to keep what may be lost.
@@ -143,6 +156,15 @@ impl Settings {
     ) -> Result<(sandbox::Options, telemetry::Options), Vec<Mistake>> {
         let (given, mistakes) = layers::read(flags, environment);
         check::sandbox(&given, mistakes)
+    }
+
+    /// Reads and checks where a running gizad is asked how it is, and nothing else: a probe has no key.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn load_admin(flags: &Flags, environment: &[(String, String)]) -> Result<SocketAddr, Vec<Mistake>> {
+        let (given, mistakes) = layers::read(flags, environment);
+        check::admin(&given, mistakes)
     }
 
     /// The settings as they are used, as TOML, with secrets masked.

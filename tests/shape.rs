@@ -18,7 +18,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["purchase"]),
     ("audit", &[]),
     ("edge", &["contract", "call", "fault"]),
-    ("policy", &["audit", "contract", "call", "fault", "ledger", "purchase"]),
+    ("metrics", &["call", "contract", "fault", "ledger"]),
+    ("policy", &["audit", "contract", "call", "fault", "ledger", "metrics", "purchase"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
     ("sandbox", &[]),
@@ -29,8 +30,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "boot",
         &[
-            "audit", "call", "contract", "edge", "ledger", "policy", "sandbox", "settings", "state",
-            "upstream",
+            "audit", "call", "contract", "edge", "fault", "ledger", "metrics", "policy", "purchase",
+            "sandbox", "settings", "state", "upstream",
         ],
     ),
 ];
@@ -48,7 +49,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
     ("zeroize", &["settings", "upstream"]),
-    ("rustix", &["boot"]),
+    ("rustix", &["boot", "metrics"]),
+    ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),
     ("clap", &["main"]),
 ];

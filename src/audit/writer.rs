@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
@@ -31,6 +32,41 @@ pub enum Place {
 pub struct Log {
     orders: SyncSender<Order>,
     key: Arc<RwLock<Arc<Key>>>,
+    tally: Arc<Tally>,
+}
+
+/// How the log stands, as its writer has last seen it.
+#[derive(Debug, Default)]
+pub struct Tally {
+    written: AtomicU64,
+    unwritten: AtomicU64,
+    fails: AtomicBool,
+}
+
+impl Tally {
+    /// Lines that were written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were not.
+    #[must_use]
+    pub fn unwritten(&self) -> u64 {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last one was not.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, lines: usize, written: bool) {
+        let count = if written { &self.written } else { &self.unwritten };
+        count.fetch_add(lines as u64, Ordering::Relaxed);
+        self.fails.store(!written, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -50,17 +86,31 @@ impl Log {
     /// Why it cannot be opened.
     pub fn open(place: Place, key: Key, now: bool) -> io::Result<Self> {
         let (orders, received) = sync_channel(QUEUE);
-        let key = Arc::new(key);
-        let mut writer =
-            Writer { place, key: key.clone(), sink: Sink::Closed, last: None, unwritten: 0, told: false };
+        let (key, tally) = (Arc::new(key), Arc::new(Tally::default()));
+        let mut writer = Writer {
+            place,
+            key: key.clone(),
+            sink: Sink::Closed,
+            last: None,
+            unwritten: 0,
+            told: false,
+            tally: tally.clone(),
+        };
         if let Err(error) = writer.open() {
             if now {
                 return Err(error);
             }
             writer.complain(&error);
+            tally.count(0, false);
         }
         thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(&received))?;
-        Ok(Self { orders, key: Arc::new(RwLock::new(key)) })
+        Ok(Self { orders, key: Arc::new(RwLock::new(key)), tally })
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// What fingerprints are made with.
@@ -85,9 +135,12 @@ impl Log {
     pub async fn write(&self, entry: Entry, sync: bool) -> Result<(), String> {
         let (done, written) = oneshot::channel();
         let order = Order::Write { entry: Box::new(entry), sync, done: Some(done) };
-        self.orders.try_send(order).map_err(|error| match error {
-            TrySendError::Full(_) => "more waits to be written than can be".to_owned(),
-            TrySendError::Disconnected(_) => "its writer is gone".to_owned(),
+        self.orders.try_send(order).map_err(|error| {
+            self.tally.count(1, false);
+            match error {
+                TrySendError::Full(_) => "more waits to be written than can be".to_owned(),
+                TrySendError::Disconnected(_) => "its writer is gone".to_owned(),
+            }
         })?;
         written.await.unwrap_or_else(|_| Err("its writer is gone".to_owned()))
     }
@@ -95,6 +148,7 @@ impl Log {
     /// Has a line written after something was done. Nobody waits for it.
     pub fn note(&self, entry: Entry) {
         if self.orders.try_send(Order::Write { entry: Box::new(entry), sync: false, done: None }).is_err() {
+            self.tally.count(1, false);
             tracing::error!("a line of the audit log is lost: more waits to be written than can be");
         }
     }
@@ -129,6 +183,7 @@ struct Writer {
     unwritten: u64,
     /// Whether the trouble was told.
     told: bool,
+    tally: Arc<Tally>,
 }
 
 impl Writer {
@@ -172,6 +227,7 @@ impl Writer {
                 self.complain(&error);
                 error.to_string()
             });
+            self.tally.count(entries.len(), written.is_ok());
             for done in waiting {
                 let _gone = done.send(written.clone());
             }

@@ -2,14 +2,17 @@
 //! provider: a provider that is down is no reason to restart gizad.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::vitals::Vitals;
 use crate::contract::Contract;
 use crate::edge::{self, Ways};
+use crate::metrics::Format;
 use crate::policy::Traffic;
 
 /// Where the daemon is in its life.
@@ -28,16 +31,19 @@ pub(super) enum State {
 pub(super) struct Admin {
     pub(super) contract: &'static Contract,
     pub(super) traffic: Traffic,
+    pub(super) vitals: Arc<Vitals>,
+    /// Whether metrics are for everyone, and not for this machine alone.
+    pub(super) everyone: bool,
     /// By what ways requests may come.
     pub(super) ways: Ways,
 }
 
 impl Admin {
-    /// `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
-    pub(super) fn answer<B>(
+    /// `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status` and `/cache/purge`; anything else is not here.
+    pub(super) async fn answer(
         &self,
         state: State,
-        request: &Request<B>,
+        request: &Request<()>,
         peer: Option<IpAddr>,
     ) -> Response<Body> {
         // Before anything is said, or a page that rebinds a name would read it.
@@ -46,13 +52,13 @@ impl Admin {
         }
         let path = request.uri().path();
         let takes = match path {
-            "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
+            "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
             "/cache/purge" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /livez, /readyz, /startupz, /status and /cache/purge",
+                    "there is /livez, /readyz, /startupz, /metrics, /status and /cache/purge",
                 );
             }
         };
@@ -66,8 +72,11 @@ impl Admin {
             return response;
         }
         match path {
-            "/livez" | "/startupz" => answered(&json!({"status": "alive"}), StatusCode::OK),
-            "/readyz" => self.ready(state),
+            "/livez" => answered(&json!({"status": "alive"}), StatusCode::OK),
+            // Nobody is answered here before everything is there.
+            "/startupz" => answered(&json!({"status": "started"}), StatusCode::OK),
+            "/readyz" => self.ready(state).await,
+            "/metrics" if self.everyone => self.metrics(state, request.headers()).await,
             // No token is asked for here, so beyond the probes nobody is answered but this machine, whatever the listener is
             // bound to.
             _ if !peer.is_some_and(|peer| peer.is_loopback()) => {
@@ -80,6 +89,7 @@ impl Admin {
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
                 }
+                Ok(()) if path == "/metrics" => self.metrics(state, request.headers()).await,
                 Ok(()) => answered(&self.shown(), StatusCode::OK),
             },
         }
@@ -87,16 +97,25 @@ impl Admin {
 
     /// Degraded is ready: reads may still be answered from memory, and whoever asks for more is told why not. A restart would
     /// mend neither.
-    fn ready(&self, state: State) -> Response<Body> {
-        match (state, self.traffic.shown().degraded()) {
-            (State::Ready, None) => answered(&json!({"status": "ready"}), StatusCode::OK),
-            (State::Ready, Some(reason)) => {
-                answered(&json!({"status": "degraded", "reason": reason}), StatusCode::OK)
-            }
-            (State::Draining | State::Gone, _) => {
-                answered(&json!({"status": "draining"}), StatusCode::SERVICE_UNAVAILABLE)
-            }
-        }
+    async fn ready(&self, state: State) -> Response<Body> {
+        let reasons = self.vitals.reasons().await;
+        let (status, code) = match state {
+            State::Ready if reasons.degraded.is_empty() => ("ready", StatusCode::OK),
+            State::Ready => ("degraded", StatusCode::OK),
+            State::Draining | State::Gone => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+        };
+        answered(&json!({"status": status, "reasons": reasons.words()}), code)
+    }
+
+    async fn metrics(&self, state: State, headers: &HeaderMap) -> Response<Body> {
+        let accepted: Vec<&str> =
+            headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+        let format = Format::wanted(&accepted.join(","));
+        let mut response = Response::new(Body::from(self.vitals.scrape(state, format).await));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     fn shown(&self) -> Value {
@@ -157,41 +176,58 @@ mod tests {
     use super::*;
     use crate::settings::{Flags, Settings};
 
-    #[test]
-    fn probes_are_for_everyone_and_the_rest_is_for_this_machine() {
+    #[tokio::test]
+    async fn probes_are_for_everyone_and_the_rest_is_for_this_machine() {
         let contract = Contract::embedded().expect("sound");
         let flags = Flags { sandbox: true, ..Flags::default() };
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
-        let admin = Admin { contract, traffic, ways: Ways::default() };
-        let named = |method: &str, path: &str, host: &str, peer: &str| {
+        let mut admin = Admin {
+            contract,
+            traffic: traffic.clone(),
+            vitals: Arc::new(Vitals::of_nothing(traffic, contract, &settings.policy)),
+            everyone: false,
+            ways: Ways::default(),
+        };
+        let named = async |admin: &Admin, method: &str, path: &str, host: &str, peer: &str| {
             let request = Request::builder().method(method).uri(path).header("host", host).body(());
             let peer = Some(peer.parse().expect("an address"));
-            admin.answer(State::Ready, &request.expect("a request"), peer).status().as_u16()
+            admin.answer(State::Ready, &request.expect("a request"), peer).await.status().as_u16()
         };
-        let asked = |method: &str, path: &str, peer: &str| named(method, path, "localhost", peer);
         for (method, path, elsewhere) in [
             ("GET", "/livez", 200),
             ("GET", "/readyz", 200),
+            ("GET", "/metrics", 403),
             ("GET", "/status", 403),
             ("POST", "/cache/purge", 403),
         ] {
-            assert_eq!(asked(method, path, "10.1.2.3"), elsewhere, "{path}");
-            assert_eq!((asked(method, path, "127.0.0.1"), asked(method, path, "::1")), (200, 200), "{path}");
-            assert_eq!(
-                named(method, path, "10.1.2.4:7071", "10.1.2.3"),
-                elsewhere,
-                "{path} by the address of a pod"
-            );
+            for host in ["localhost", "10.1.2.4:7071"] {
+                assert_eq!(
+                    named(&admin, method, path, host, "10.1.2.3").await,
+                    elsewhere,
+                    "{path} by {host}"
+                );
+            }
+            for peer in ["127.0.0.1", "::1"] {
+                assert_eq!(named(&admin, method, path, "localhost", peer).await, 200, "{path} from {peer}");
+            }
         }
         for (method, path) in [
             ("GET", "/livez"),
+            ("GET", "/metrics"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
             ("GET", "/nothing"),
             ("PUT", "/livez"),
         ] {
-            assert_eq!(named(method, path, "rebound.evil.com:7071", "127.0.0.1"), 403, "{path}");
+            for everyone in [false, true] {
+                admin.everyone = everyone;
+                let status = named(&admin, method, path, "rebound.evil.com:7071", "127.0.0.1").await;
+                assert_eq!(status, 403, "{path}");
+            }
+        }
+        for (path, status) in [("/metrics", 200), ("/status", 403)] {
+            assert_eq!(named(&admin, "GET", path, "10.1.2.4:7071", "10.1.2.3").await, status, "{path}");
         }
     }
 }

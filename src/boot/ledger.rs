@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::Failure;
 use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
+use crate::metrics::{Figures, Timed};
 use crate::settings::{self, Settings};
 use crate::state::Folder;
 
@@ -14,6 +16,8 @@ const NAME: &str = "ledger";
 /// A ledger, or the reason why there is none; and what is to be removed when gizad ends.
 pub(super) struct Opened {
     pub(super) ledger: Result<Ledger, String>,
+    /// Whether the last entry could not be written.
+    pub(super) fails: Arc<AtomicBool>,
     fleeting: Option<PathBuf>,
 }
 
@@ -26,28 +30,56 @@ impl Drop for Opened {
 }
 
 /// Opens it. One that was asked for by name must be usable; without the usual one gizad runs and buys nothing.
-pub(super) async fn open(settings: &Settings, account: &[&str]) -> Result<Opened, Failure> {
-    let mut fleeting = None;
+pub(super) async fn open(
+    settings: &Settings,
+    account: &[&str],
+    figures: &Arc<Figures>,
+) -> Result<Opened, Failure> {
+    let (mut fleeting, fails) = (None, Arc::new(AtomicBool::new(false)));
+    let opening = Opening { settings, account, figures, fails: &fails };
     let ledger = match &settings.ledger {
         settings::Ledger::Nowhere => Err("there is no place to write purchases down; set ledger.dir".to_owned()),
         settings::Ledger::Fleeting => {
             let below = std::env::temp_dir().join(format!("gizad-sandbox-{}", std::process::id()));
             fleeting = Some(below.clone());
-            Ok(in_folder(settings, &below, account).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+            Ok(opening.in_folder(&below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
-        settings::Ledger::Usual(below) => in_folder(settings, below, account).await.map_err(|trouble| {
+        settings::Ledger::Usual(below) => opening.in_folder(below).await.map_err(|trouble| {
             tracing::error!(%trouble, folder = %below.display(), "purchases cannot be written down; none is made");
             trouble.to_string()
         }),
         settings::Ledger::In(below) => {
-            Ok(in_folder(settings, below, account).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+            Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
         settings::Ledger::Postgres(url) => {
             let store = connected(url, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
-            Ok(sealed(settings, store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
+            Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
         }
     };
-    Ok(Opened { ledger, fleeting })
+    Ok(Opened { ledger, fails, fleeting })
+}
+
+/// What it takes to open one.
+struct Opening<'a> {
+    settings: &'a Settings,
+    account: &'a [&'a str],
+    figures: &'a Arc<Figures>,
+    fails: &'a Arc<AtomicBool>,
+}
+
+impl Opening<'_> {
+    async fn in_folder(&self, below: &Path) -> Result<Ledger, Trouble> {
+        let folder = place(below, self.account)?;
+        let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
+        let store = store.map_err(|error| Trouble::Failed(error.to_string()))??;
+        self.sealed(Arc::new(store)).await
+    }
+
+    async fn sealed(&self, store: Arc<dyn Store>) -> Result<Ledger, Trouble> {
+        let store = Timed::new(store, self.figures.clone(), self.fails.clone());
+        let (wrap, former) = wraps(self.settings)?;
+        Ledger::open(Arc::new(store), &wrap, former.as_ref()).await
+    }
 }
 
 /// Opens it for reading, also while a daemon writes it.
@@ -94,21 +126,9 @@ async fn connected(url: &str, account: &[&str]) -> Result<Arc<dyn Store>, Troubl
     Ok(Arc::new(Postgres::connect(url, &Folder::name_of(account)).await?))
 }
 
-async fn in_folder(settings: &Settings, below: &Path, account: &[&str]) -> Result<Ledger, Trouble> {
-    let folder = place(below, account)?;
-    let store = tokio::task::spawn_blocking(move || Sqlite::open(&folder)).await;
-    let store = store.map_err(|error| Trouble::Failed(error.to_string()))??;
-    sealed(settings, Arc::new(store)).await
-}
-
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {
     let folder = Folder::of_account(below, account).map_err(|error| Trouble::Unfit(error.to_string()))?;
     Ok(folder.path().join(NAME))
-}
-
-async fn sealed(settings: &Settings, store: Arc<dyn Store>) -> Result<Ledger, Trouble> {
-    let (wrap, former) = wraps(settings)?;
-    Ledger::open(store, &wrap, former.as_ref()).await
 }
 
 /// What the ledger's key is sealed with, and was sealed with before.

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use crate::ambient;
 use crate::audit::Log;
 use crate::edge::tls::Tls;
+use crate::metrics::Figures;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Pair, Settings};
 
@@ -35,6 +37,14 @@ pub(super) struct Running<'a> {
     pub(super) tls: Option<&'a Tls>,
 }
 
+/// Notes that settings are used from now on, or that wrong ones are not.
+pub(super) fn note(figures: &Figures, taken: bool) {
+    figures.reload_successful.at([]).set(if taken { 1.0 } else { 0.0 });
+    if taken {
+        figures.reload_success.at([]).set(ambient::unix_millis() as f64 / 1000.0);
+    }
+}
+
 /// Takes new settings over on every SIGHUP, for ever.
 pub(super) async fn run(
     mut asked: Signal,
@@ -43,12 +53,21 @@ pub(super) async fn run(
     mut written: Vec<(String, String)>,
 ) {
     let Running { traffic, desk, audit, pairs, tls } = running;
+    // The ones that gizad was started with.
+    note(traffic.figures(), true);
+    for result in ["success", "failure"] {
+        let _at_zero = traffic.figures().reloads.at([result.into()]);
+    }
     while asked.recv().await.is_some() {
         // Whatever the settings say: its file may have been moved away.
         if let Some(audit) = audit {
             audit.reopen();
         }
-        match load() {
+        let loaded = load();
+        let result = if loaded.is_ok() { "success" } else { "failure" };
+        traffic.figures().reloads.at([result.into()]).inc();
+        note(traffic.figures(), loaded.is_ok());
+        match loaded {
             Ok(settings) => {
                 traffic.change(&settings.policy);
                 desk.change(&settings.policy.purchase);

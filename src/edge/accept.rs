@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,6 +68,24 @@ pub struct Accept {
     pub door: Door,
     /// Where those find place who come in.
     pub places: Arc<Places>,
+    /// How many connections are open.
+    pub open: Arc<AtomicUsize>,
+}
+
+/// A connection that is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Accept {
@@ -87,12 +106,12 @@ impl Accept {
             };
             match accepted {
                 Ok(Some((arrived, place))) => {
-                    let serving = serve(arrived, place, answer.clone());
+                    let (serving, open) = (serve(arrived, place, answer.clone()), Open::new(&self.open));
                     #[expect(
                         clippy::disallowed_methods,
                         reason = "a connection's task, which its place waits for"
                     )]
-                    tokio::spawn(serving);
+                    tokio::spawn(serving.map(|()| drop(open)));
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -244,8 +244,7 @@ async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<B
 
 /// Answers with a fault and logs it.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::log_refused(Face::Grpc, id, fault);
-    failure(fault, id)
+    super::refused(Face::Grpc, id, fault, failure(fault, id))
 }
 
 fn failure(fault: &Fault, id: &RequestId) -> Response<Body> {

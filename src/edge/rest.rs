@@ -122,8 +122,7 @@ fn methods(operations: &[&'static Operation], gate: &Gate, options: &Arc<Options
 
 /// Answers with a fault and logs it.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::log_refused(Face::Rest, id, fault);
-    problem::response(fault, id)
+    super::refused(Face::Rest, id, fault, problem::response(fault, id))
 }
 
 /// Answers that a path takes other methods, and which.

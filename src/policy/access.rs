@@ -166,6 +166,12 @@ impl Register {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(options));
     }
 
+    /// Everybody who may call by a name, and those who have none.
+    pub(super) fn callers(&self) -> Vec<Caller> {
+        let named = self.known().callers.keys().cloned().map(Caller::Named).collect::<Vec<_>>();
+        named.into_iter().chain([Caller::Owner, Caller::Anonymous]).collect()
+    }
+
     fn known(&self) -> Arc<Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -250,7 +256,7 @@ fn objection(call: &Call) -> Option<Fault> {
             );
             Fault::unknown(Lacking::Name, detail)
         }
-        Caller::Gizad | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
+        Caller::Gizad | Caller::Metrics | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
     })
 }
 

@@ -20,6 +20,7 @@ use super::{Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Caller, Limit, Reply};
 use crate::fault::{Fault, Reason, Sent};
+use crate::metrics::Figures;
 
 use account::{Account, Entry};
 use queue::{Lane, Turn};
@@ -44,12 +45,22 @@ pub struct Options {
 pub(super) struct Handle {
     account: Arc<Account>,
     polls: Arc<RwLock<Vec<String>>>,
+    figures: Arc<Figures>,
 }
 
 impl Handle {
     pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
         let polls = Arc::new(RwLock::new(options.polls.clone()));
-        Self { account: Arc::new(Account::new(options, tasks)), polls }
+        Self { account: Arc::new(Account::new(options, tasks)), polls, figures: Arc::default() }
+    }
+
+    /// The same, with waits, refusals and complaints counted there.
+    pub(super) fn counted(self, figures: &Arc<Figures>) -> Self {
+        let _at_zero = figures.pace_complaints.at([]);
+        for lane in Lane::ALL {
+            let _at_zero = figures.pace_refusals.at([lane.as_str().into()]);
+        }
+        Self { figures: figures.clone(), ..self }
     }
 
     pub(super) fn change(&self, options: &Options) {
@@ -80,7 +91,8 @@ impl Handle {
             // A purchase waits for it, and never behind polls or reads.
             return Lane::Write;
         }
-        Lane::of(call.effect, call.caller == Caller::Gizad || polls.contains(&call.operation.name))
+        let own = matches!(call.caller, Caller::Gizad | Caller::Metrics);
+        Lane::of(call.effect, own || polls.contains(&call.operation.name))
     }
 }
 
@@ -107,20 +119,27 @@ impl<S: Inner> Service<Call> for Pace<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let (account, lane, inner) =
-            (self.handle.account.clone(), self.handle.lane(&call), self.inner.clone());
+        let (handle, lane, inner) = (self.handle.clone(), self.handle.lane(&call), self.inner.clone());
         Box::pin(async move {
-            match account.enter(lane, &call.caller, &call.deadline) {
-                Entry::Now => {}
-                Entry::Later(turn) => wait(turn, &account, &call).await?,
-                Entry::Never(limit) => return Err(refused(limit)),
+            let (Handle { account, figures, .. }, asked) = (handle, ambient::instant());
+            let entered = match account.enter(lane, &call.caller, &call.deadline) {
+                Entry::Now => Ok(()),
+                Entry::Later(turn) => wait(turn, &account, &call).await,
+                Entry::Never(limit) => Err(refused(limit)),
+            };
+            if let Err(fault) = entered {
+                figures.pace_refusals.at([lane.as_str().into()]).inc();
+                return Err(fault);
             }
             let left = ambient::instant();
+            let waited = left.saturating_duration_since(asked);
+            figures.pace_wait.at([lane.as_str().into()]).observe(waited.as_secs_f64());
             inner.oneshot(call).await.map_err(|fault| {
                 if !is_complaint(&fault) {
                     return fault;
                 }
                 account.slow_down(left, fault.retry_after);
+                figures.pace_complaints.at([]).inc();
                 if fault.reason != Reason::UpstreamRateLimited {
                     return fault;
                 }

@@ -16,6 +16,7 @@ use super::{Answering, Inner};
 use crate::call::{Call, Caller, Limit, Reply};
 use crate::contract::Effect;
 use crate::fault::{Fault, Reason};
+use crate::metrics::Figures;
 
 /// The name of this limit.
 const NAME: &str = "caller";
@@ -40,6 +41,7 @@ impl Options {
 /// The counters of all callers.
 pub(super) struct Counters {
     state: Mutex<State>,
+    figures: Arc<Figures>,
 }
 
 struct State {
@@ -49,7 +51,12 @@ struct State {
 
 impl Counters {
     pub(super) fn new(options: Options) -> Self {
-        Self { state: Mutex::new(State { options, meters: HashMap::new() }) }
+        Self { state: Mutex::new(State { options, meters: HashMap::new() }), figures: Arc::default() }
+    }
+
+    /// The same, with refusals counted there.
+    pub(super) fn counted(self, figures: &Arc<Figures>) -> Self {
+        Self { figures: figures.clone(), ..self }
     }
 
     /// Changes the rates. Nobody gets a second burst.
@@ -80,7 +87,10 @@ impl Counters {
         let meter = meters.entry(caller.clone()).or_insert_with(|| Meter::new(rate));
         match meter.take() {
             Ok(left) => Ok(rate.limit(NAME, left, meter.resets_in())),
-            Err(wait) => Err(rate.limit(NAME, 0, wait)),
+            Err(wait) => {
+                self.figures.quota_refusals.at([caller.into()]).inc();
+                Err(rate.limit(NAME, 0, wait))
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::ambient;
 use crate::call::{Call, Reply};
 use crate::contract::Effect;
 use crate::fault::{Fault, Reason, Sent};
+use crate::metrics::Figures;
 
 use budget::Budget;
 
@@ -37,11 +38,23 @@ pub struct Options {
 pub(super) struct Account {
     options: RwLock<Options>,
     budget: Budget,
+    figures: Arc<Figures>,
 }
 
 impl Account {
     pub(super) fn new(options: Options) -> Self {
-        Self { options: RwLock::new(options), budget: Budget::new() }
+        Self { options: RwLock::new(options), budget: Budget::new(), figures: Arc::default() }
+    }
+
+    /// The same, with repeats counted there.
+    pub(super) fn counted(self, figures: &Arc<Figures>) -> Self {
+        let _at_zero = figures.retries_unpaid.at([]);
+        Self { figures: figures.clone(), ..self }
+    }
+
+    /// How many repeats could be paid for now.
+    pub(super) fn saved(&self) -> f64 {
+        self.budget.saved()
     }
 
     pub(super) fn change(&self, options: Options) {
@@ -62,7 +75,11 @@ impl Account {
         // What the provider asks for is a floor; the jitter comes on top, so that not all come back at once.
         let wait = fault.retry_after.unwrap_or_default() + bound.mul_f64(ambient::fraction());
         // Asked last, because it is paid for.
-        (wait < left && self.budget.withdraw()).then_some(wait)
+        let paid = wait < left && self.budget.withdraw();
+        if wait < left && !paid {
+            self.figures.retries_unpaid.at([]).inc();
+        }
+        paid.then_some(wait)
     }
 }
 
@@ -188,6 +205,7 @@ impl<S: Inner> Service<Call> for Retry<S> {
                     return Err(sent.filter(|_| !was_sent).unwrap_or(fault));
                 };
                 sent = if was_sent { Some(fault.clone()) } else { sent };
+                account.figures.retries.at([call.operation.into(), fault.happened().into()]).inc();
                 tracing::info!(
                     request_id = call.id.as_str(),
                     operation = call.operation.name,

@@ -8,8 +8,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, retry};
 use crate::ambient;
+use crate::call::Caller;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
+use crate::metrics::Figures;
 
 /// The state of all policies for one account.
 #[derive(Clone)]
@@ -24,6 +26,7 @@ pub struct Traffic {
     pub(super) pace: pace::Handle,
     pub(super) spared: Arc<guard::Spared>,
     pub(super) contract: &'static Contract,
+    pub(super) figures: Arc<Figures>,
 }
 
 /// That state as it is shown.
@@ -39,6 +42,8 @@ pub struct Shown {
     pub answers: usize,
     /// How many bytes they take.
     pub bytes: usize,
+    /// How many calls may be sent again.
+    pub repeats: f64,
 }
 
 impl Shown {
@@ -59,18 +64,32 @@ impl Traffic {
         let tasks = TaskTracker::new();
         // A question that everyone may ask, and that needs no parameters.
         let question = contract.operations().iter().find(|operation| operation.effect == Effect::Public);
+        let figures = Arc::new(Figures::default());
         Self {
             register: Arc::new(access::Register::new(&options.access)),
             clock: Arc::new(deadline::Clock::new(options.deadline)),
             shelf: Arc::new(cache::Shelf::new(&options.cache, tasks.clone())),
-            counters: Arc::new(quota::Counters::new(options.quota.clone())),
-            retry: Arc::new(retry::Account::new(options.retry)),
+            counters: Arc::new(quota::Counters::new(options.quota.clone()).counted(&figures)),
+            retry: Arc::new(retry::Account::new(options.retry).counted(&figures)),
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
-            breaker: Arc::new(breaker::Account::new(options.breaker, question)),
-            pace: pace::Handle::new(&options.pace, tasks),
+            breaker: Arc::new(breaker::Account::new(options.breaker, question).counted(&figures)),
+            pace: pace::Handle::new(&options.pace, tasks).counted(&figures),
             spared: Arc::new(guard::Spared::new(&options.protected)),
             contract,
+            figures,
         }
+    }
+
+    /// What is counted and measured.
+    #[must_use]
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
+
+    /// The names that callers can have, those of whom nothing is known included.
+    #[must_use]
+    pub fn callers(&self) -> Vec<Caller> {
+        self.register.callers()
     }
 
     /// Takes new settings over, for the next call. What was used of a limit stays used.
@@ -92,7 +111,7 @@ impl Traffic {
     pub fn shown(&self) -> Shown {
         let (answers, bytes) = self.shelf.size();
         let (pace, breaker, refused) = (self.pace.shown(), self.breaker.shown(), self.credentials.refused());
-        Shown { pace, breaker, refused, answers, bytes }
+        Shown { pace, breaker, refused, answers, bytes, repeats: self.retry.saved() }
     }
 
     /// Goes on with another pair, which was tried and accepted.

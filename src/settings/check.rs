@@ -48,6 +48,7 @@ pub(super) fn settings(
         state: check.state(in_sandbox),
         ledger: check.ledger(in_sandbox),
         audit: check.audit(in_sandbox),
+        metrics: check.metrics(),
         former_secret: check.former_secret(),
         edge,
         limits,
@@ -66,6 +67,15 @@ pub(super) fn sandbox(
     let mut check = Check { given, mistakes };
     let both = (check.sandbox(), check.log());
     check.done(both)
+}
+
+pub(super) fn admin(given: &Given, mistakes: Vec<Mistake>) -> Result<SocketAddr, Vec<Mistake>> {
+    let mut check = Check { given, mistakes };
+    let address = check.address("listen.admin");
+    if address.port() == 0 {
+        check.wrong("listen.admin", "the port that is listened on");
+    }
+    check.done(address)
 }
 
 pub(super) struct Check<'a> {
@@ -286,7 +296,7 @@ impl Check<'_> {
 }
 
 /// `500ms`, `5s`, `2m` or `1h`.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;

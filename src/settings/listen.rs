@@ -27,7 +27,7 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// REST and gRPC for processes of this machine.
     pub socket: Option<Socket>,
-    /// Health.
+    /// Health and metrics.
     pub admin: SocketAddr,
 }
 

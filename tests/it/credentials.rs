@@ -160,7 +160,7 @@ fn lines(gateway: &Gateway, words: &str) -> usize {
 
 async fn refused(gateway: &Gateway) {
     let begun = Instant::now();
-    while gateway.admin("GET", "/readyz").await.json()["reason"] != "UPSTREAM_AUTH_FAILED" {
+    while gateway.admin("GET", "/readyz").await.json()["reasons"] != json!(["UPSTREAM_AUTH_FAILED"]) {
         assert!(begun.elapsed() < PATIENCE, "not said: {}", gateway.log());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -201,7 +201,7 @@ async fn a_provider_that_refuses_the_key_is_left_alone_until_there_is_another() 
     let ready = house.gateway.admin("GET", "/readyz").await;
     assert_eq!(
         (ready.status, ready.json()),
-        (200, json!({"status": "degraded", "reason": "UPSTREAM_AUTH_FAILED"}))
+        (200, json!({"status": "degraded", "reasons": ["UPSTREAM_AUTH_FAILED"]}))
     );
     assert_eq!(lines(&house.gateway, "the provider refuses gizad's credentials"), 1);
     let said = |line: &&str| line.contains("UPSTREAM_AUTH_FAILED") && !line.contains("\"INFO\"");
@@ -211,7 +211,7 @@ async fn a_provider_that_refuses_the_key_is_left_alone_until_there_is_another() 
     house.mounted.swap(IDENTIFIER, NEXT);
     house.gateway.logged("the provider has accepted the new secret").await;
     assert_eq!(house.gateway.get("/wallet").await.status, 200);
-    assert_eq!(house.gateway.admin("GET", "/readyz").await.json(), json!({"status": "ready"}));
+    assert_eq!(house.gateway.admin("GET", "/readyz").await.json(), json!({"status": "ready", "reasons": []}));
     assert_eq!(house.gateway.admin("GET", "/status").await.json()["credentials"], "accepted");
     assert_eq!(house.buy("k").await, 201, "the same key is free");
 }

@@ -32,6 +32,7 @@ mod listen;
 mod malformed;
 mod market;
 mod matrix;
+mod metrics;
 mod money;
 mod operations;
 mod provider;

@@ -167,7 +167,7 @@ async fn canaries_are_found_nowhere() {
     }
     search.canaries.retain(|canary| !canary.is_empty());
     assert!(search.canaries.len() > 8, "passwords and consoles were shown: {:?}", search.canaries);
-    for path in ["/status", "/readyz", "/livez"] {
+    for path in ["/status", "/readyz", "/livez", "/metrics"] {
         search.look_into(path, gateway.admin("GET", path).await.text);
     }
     for name in ["environ", "cmdline", "comm", "status", "limits"] {

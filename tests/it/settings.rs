@@ -321,3 +321,35 @@ fn flags_are_settings_like_any_other() {
     let wrong_url = gizad(&["check", "--sandbox"], &[("GIZAD_UPSTREAM_URL", "ftp://x")]);
     assert_eq!(wrong_url.status.code(), Some(64), "a wrong setting is wrong in the sandbox too");
 }
+
+#[test]
+fn the_account_is_not_looked_at_too_often_for_metrics() {
+    for (interval, everyone, wrong) in [
+        (
+            "59s",
+            "yes",
+            &[
+                "metrics.account.interval: expected a duration from 1m to 24h",
+                "metrics.everyone: expected true or false",
+            ][..],
+        ),
+        ("25h", "true", &["metrics.account.interval: expected a duration from 1m to 24h"]),
+        (
+            "often",
+            "false",
+            &["metrics.account.interval: expected a duration from 1m to 24h, such as 5m, or \"off\""],
+        ),
+    ] {
+        let environment =
+            [("GIZAD_METRICS_ACCOUNT_INTERVAL", interval), ("GIZAD_METRICS_EVERYONE", everyone)];
+        let output = gizad(&["check", "--sandbox"], &environment);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{text}");
+        assert!(wrong.iter().all(|wrong| text.contains(wrong)), "{text}");
+        assert_eq!(text.matches("metrics.").count(), wrong.len(), "{text}");
+    }
+    for interval in ["off", "1m", "24h"] {
+        let output = gizad(&["check", "--sandbox"], &[("GIZAD_METRICS_ACCOUNT_INTERVAL", interval)]);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}

@@ -10,12 +10,15 @@ use gizad::fault::Reason;
 use super::rig::contract;
 
 pub fn assert_golden(path: &str, actual: &str) {
-    let path = Path::new("tests/golden").join(path);
+    assert_same(&Path::new("tests/golden").join(path), actual);
+}
+
+fn assert_same(path: &Path, actual: &str) {
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("created");
-        fs::write(&path, actual).expect("written");
+        fs::write(path, actual).expect("written");
     }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let expected = fs::read_to_string(path).unwrap_or_default();
     assert!(expected == actual, "{} differs; UPDATE=1 tests/run writes it anew:\n{actual}", path.display());
 }
 
@@ -47,6 +50,11 @@ fn what_each_reason_means() {
     }
     let files = fs::read_dir("tests/golden/faults").expect("a folder").count();
     assert_eq!(files, Reason::ALL.len(), "a file for a reason that is gone");
+}
+
+#[test]
+fn what_each_figure_means() {
+    assert_same(Path::new("docs/metrics.md"), &gizad::metrics::documentation());
 }
 
 /// The actions of the guide, each reached by an operation.

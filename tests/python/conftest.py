@@ -59,7 +59,7 @@ def process(arguments, host, settings):
     log = []
     threading.Thread(target=lambda: log.extend(map(json.loads, process.stderr)), daemon=True).start()
     try:
-        yield ready | {"log": log}
+        yield ready | {"log": log, "process": process}
     finally:
         process.terminate()
         assert process.wait(timeout=40) == 0

@@ -1,7 +1,7 @@
 //! What is known of the provider's health: closed while it is well, open for a moment once it is down, then half-open while
 //! one call tries.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use super::Options;
 use crate::ambient;
 use crate::contract::Operation;
 use crate::fault::Reason;
+use crate::metrics::Figures;
 use crate::policy::Answer;
 
 /// When to come back while one call tries.
@@ -28,6 +29,9 @@ pub enum Shown {
 }
 
 impl Shown {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Closed, Self::Open, Self::HalfOpen];
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -46,6 +50,7 @@ pub(in crate::policy) struct Account {
     pub(super) opened: Notify,
     /// The harmless question.
     pub(super) question: Option<&'static Operation>,
+    figures: Arc<Figures>,
 }
 
 struct State {
@@ -91,7 +96,13 @@ impl Account {
             counts: [(0, 0); 2],
             window_began: ambient::instant(),
         };
-        Self { state: Mutex::new(state), opened: Notify::new(), question }
+        Self { state: Mutex::new(state), opened: Notify::new(), question, figures: Arc::default() }
+    }
+
+    /// The same, with its openings counted there.
+    pub(in crate::policy) fn counted(self, figures: &Arc<Figures>) -> Self {
+        let _at_zero = figures.breaker_openings.at([]);
+        Self { figures: figures.clone(), ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -139,7 +150,10 @@ impl Account {
                 state.mode = Mode::Closed;
                 state.forget();
             }
-            (true, Health::Down) => state.open(),
+            (true, Health::Down) => {
+                state.open();
+                self.figures.breaker_openings.at([]).inc();
+            }
             // The next one tries.
             (true, Health::Unknown) => state.mode = Mode::Open { until: ambient::instant() },
             (false, Health::Unknown) => {}
@@ -154,6 +168,7 @@ impl Account {
                     );
                     state.open();
                     drop(state);
+                    self.figures.breaker_openings.at([]).inc();
                     self.opened.notify_waiters();
                 }
             }

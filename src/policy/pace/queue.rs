@@ -23,6 +23,15 @@ impl Lane {
     /// All of them, the most urgent first.
     pub(super) const ALL: [Self; 3] = [Self::Write, Self::Read, Self::Poll];
 
+    /// The word for it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Poll => "poll",
+        }
+    }
+
     pub(super) fn of(effect: Effect, polls: bool) -> Self {
         match effect {
             Effect::Converge | Effect::Once | Effect::Spend => Self::Write,

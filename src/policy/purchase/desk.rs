@@ -17,7 +17,7 @@ use crate::call::{Caller, Deadline};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
-use crate::purchase::{Record, State};
+use crate::purchase::{Limits, Record, State};
 
 /// The desk.
 pub struct Desk {
@@ -196,6 +196,12 @@ impl Desk {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What a caller may spend.
+    #[must_use]
+    pub fn limits(&self, caller: &str) -> Limits {
+        self.options().limits(caller)
+    }
+
     pub(super) fn ledger(&self) -> Result<&Ledger, Fault> {
         self.ledger.as_ref().map_err(|why| Fault::new(Reason::LedgerUnavailable, why.clone()))
     }
@@ -215,7 +221,7 @@ impl Desk {
         let _first = self.below.set(below);
     }
 
-    pub(super) fn below(&self) -> Below {
+    pub(in crate::policy) fn below(&self) -> Below {
         let nothing: Below =
             Arc::new(|_| Box::pin(async { Err(Fault::new(Reason::Internal, "the stack is not built yet")) }));
         self.below.get().cloned().unwrap_or(nothing)

@@ -40,6 +40,16 @@ impl Budget {
         paid
     }
 
+    /// How many repeats are paid for.
+    pub(super) fn saved(&self) -> f64 {
+        let mut left = 0.0;
+        self.change(|saved| {
+            left = saved;
+            saved
+        });
+        left
+    }
+
     fn change(&self, change: impl FnOnce(f64) -> f64) {
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let now = ambient::instant();
