@@ -10,7 +10,6 @@ mod reload;
 mod socket;
 
 use std::fmt;
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -114,6 +113,7 @@ pub async fn serve(
     }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
+    let begun = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
@@ -173,9 +173,20 @@ pub async fn serve(
     };
     let seen = states.clone();
     let admin = Accept { door: Door::Tcp(admin), limits: settings.limits };
-    let asked = Admin { contract, traffic: traffic.clone(), hosts: settings.edge.hosts };
+    let asked = Arc::new(Admin {
+        contract,
+        traffic: traffic.clone(),
+        desk: desk.clone(),
+        provider: url,
+        sandbox: control.is_some(),
+        begun,
+        hosts: settings.edge.hosts,
+    });
     let admin = admin.run(
-        move |request, guest| ready(asked.answer(*seen.borrow(), &request, guest.address)),
+        move |request, guest| {
+            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
+            async move { asked.answer(state, &request, guest.address).await }
+        },
         gone(states),
     );
 

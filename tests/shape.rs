@@ -149,7 +149,14 @@ fn files_have_a_header_a_name_and_a_size() {
     let sources = sources();
     for source in &sources {
         let path = source.path.display();
-        let header = if source.path.extension().is_some_and(|kind| kind == "sql") { "-- " } else { "//! " };
+        let header = match source.path.extension().and_then(|kind| kind.to_str()) {
+            Some("sql") => "-- ",
+            Some("js") => "// ",
+            Some("css") => "/* ",
+            // What it is for stands in the file that serves it.
+            Some("html") => "<!doctype html>",
+            _ => "//! ",
+        };
         assert!(source.text.starts_with(header), "{path} does not say what it is for");
         let stem = source.path.file_stem().expect("a name").to_string_lossy().into_owned();
         assert!(!BANNED_NAMES.contains(&stem.as_str()), "{path}: name the thing");

@@ -1,16 +1,22 @@
-//! Health, state and memory, on a listener of its own, so that probes can be exposed without the API. It never asks the
+//! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed without the API. It never asks the
 //! provider: a provider that is down is no reason to restart gizad.
 
+mod page;
+mod status;
+
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::contract::Contract;
 use crate::edge;
 use crate::policy::Traffic;
+use crate::policy::purchase::Desk;
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +29,37 @@ pub(super) enum State {
     Gone,
 }
 
+impl State {
+    /// The word for it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining | Self::Gone => "draining",
+        }
+    }
+}
+
 /// What can be asked here.
 #[derive(Clone)]
 pub(super) struct Admin {
     pub(super) contract: &'static Contract,
     pub(super) traffic: Traffic,
+    pub(super) desk: Arc<Desk>,
+    /// Where the provider is, and whether it is a stand-in.
+    pub(super) provider: String,
+    pub(super) sandbox: bool,
+    /// Since when gizad runs.
+    pub(super) begun: Instant,
     /// Names by which it may be reached, beside this machine's own.
     pub(super) hosts: Vec<String>,
 }
 
 impl Admin {
-    /// `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
-    pub(super) fn answer<B>(
+    /// `/`, `/livez`, `/readyz`, `/startupz`, `/status` and `/cache/purge`; anything else is not here.
+    pub(super) async fn answer(
         &self,
         state: State,
-        request: &Request<B>,
+        request: &Request<()>,
         peer: Option<IpAddr>,
     ) -> Response<Body> {
         // Before anything is said, or a page that rebinds a name would read it.
@@ -46,13 +68,13 @@ impl Admin {
         }
         let path = request.uri().path();
         let takes = match path {
-            "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
+            "/" | "/livez" | "/readyz" | "/startupz" | "/status" => "GET, HEAD",
             "/cache/purge" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /livez, /readyz, /startupz, /status and /cache/purge",
+                    "there is /, /livez, /readyz, /startupz, /status and /cache/purge",
                 );
             }
         };
@@ -80,7 +102,8 @@ impl Admin {
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
                 }
-                Ok(()) => answered(&self.shown(), StatusCode::OK),
+                Ok(()) if path == "/" => page::page(),
+                Ok(()) => answered(&self.whole(state).await, StatusCode::OK),
             },
         }
     }
@@ -97,22 +120,6 @@ impl Admin {
                 answered(&json!({"status": "draining"}), StatusCode::SERVICE_UNAVAILABLE)
             }
         }
-    }
-
-    fn shown(&self) -> Value {
-        let shown = self.traffic.shown();
-        let [writes, reads, polls] = shown.pace.waiting;
-        json!({
-            "pace": {
-                "per_second": (shown.pace.per_second * 1000.0).round() / 1000.0,
-                "part_of_the_configured_rate": (shown.pace.part * 1000.0).round() / 1000.0,
-                "paused_for_s": shown.pace.paused_for.map(|pause| pause.as_secs()),
-                "waiting": {"writes": writes, "reads": reads, "polls": polls},
-            },
-            "breaker": shown.breaker.as_str(),
-            "credentials": shown.refused.map_or("accepted", |reason| reason.as_str()),
-            "cache": {"answers": shown.answers, "bytes": shown.bytes},
-        })
     }
 
     /// Forgets all answers, or with `?operation=NAME` those of one operation.
@@ -154,44 +161,54 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::ambient;
     use crate::settings::{Flags, Settings};
 
-    #[test]
-    fn probes_are_for_everyone_and_the_rest_is_for_this_machine() {
+    #[tokio::test]
+    async fn probes_are_for_everyone_and_the_rest_is_for_this_machine() {
         let contract = Contract::embedded().expect("sound");
         let flags = Flags { sandbox: true, ..Flags::default() };
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
-        let admin = Admin { contract, traffic, hosts: Vec::new() };
-        let named = |method: &str, path: &str, host: &str, peer: &str| {
+        let none = Err("there is none".to_owned());
+        let desk = Arc::new(Desk::new(contract, &settings.policy.purchase, none, TaskTracker::new()));
+        let (provider, begun) = (String::new(), ambient::instant());
+        let admin = Admin { contract, traffic, desk, provider, sandbox: true, begun, hosts: Vec::new() };
+        let named = async |method: &str, path: &str, host: &str, peer: &str| {
             let request = Request::builder().method(method).uri(path).header("host", host).body(());
             let peer = Some(peer.parse().expect("an address"));
-            admin.answer(State::Ready, &request.expect("a request"), peer).status().as_u16()
+            admin.answer(State::Ready, &request.expect("a request"), peer).await.status().as_u16()
         };
-        let asked = |method: &str, path: &str, peer: &str| named(method, path, "localhost", peer);
+        let asked = async |method: &str, path: &str, peer: &str| named(method, path, "localhost", peer).await;
         for (method, path, elsewhere) in [
             ("GET", "/livez", 200),
             ("GET", "/readyz", 200),
+            ("GET", "/", 403),
             ("GET", "/status", 403),
             ("POST", "/cache/purge", 403),
         ] {
-            assert_eq!(asked(method, path, "10.1.2.3"), elsewhere, "{path}");
-            assert_eq!((asked(method, path, "127.0.0.1"), asked(method, path, "::1")), (200, 200), "{path}");
+            assert_eq!(asked(method, path, "10.1.2.3").await, elsewhere, "{path}");
+            for here in ["127.0.0.1", "::1"] {
+                assert_eq!(asked(method, path, here).await, 200, "{path}");
+            }
             assert_eq!(
-                named(method, path, "10.1.2.4:7071", "10.1.2.3"),
+                named(method, path, "10.1.2.4:7071", "10.1.2.3").await,
                 elsewhere,
                 "{path} by the address of a pod"
             );
         }
         for (method, path) in [
             ("GET", "/livez"),
+            ("GET", "/"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
             ("GET", "/nothing"),
             ("PUT", "/livez"),
         ] {
-            assert_eq!(named(method, path, "rebound.evil.com:7071", "127.0.0.1"), 403, "{path}");
+            assert_eq!(named(method, path, "rebound.evil.com:7071", "127.0.0.1").await, 403, "{path}");
         }
     }
 }

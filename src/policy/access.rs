@@ -166,6 +166,20 @@ impl Register {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Known::new(options));
     }
 
+    /// Everyone who is known, and what each has.
+    pub(super) fn callers(&self) -> Vec<(Caller, Grant)> {
+        let known = self.known();
+        known.callers.iter().map(|(name, grant)| (Caller::Named(name.clone()), grant.clone())).collect()
+    }
+
+    /// What may be done by those of whom nothing is known.
+    pub(super) fn anonymous(&self) -> Scopes {
+        match self.known().anonymous {
+            Anonymous::Everything => Scopes::all(),
+            Anonymous::Only(scopes) => scopes,
+        }
+    }
+
     fn known(&self) -> Arc<Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

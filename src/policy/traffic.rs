@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, retry};
+use super::{
+    Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, recent, retry,
+};
 use crate::ambient;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
@@ -22,6 +24,7 @@ pub struct Traffic {
     pub(super) credentials: Arc<credentials::Account>,
     pub(super) breaker: Arc<breaker::Account>,
     pub(super) pace: pace::Handle,
+    pub(super) recent: Arc<recent::Recent>,
     pub(super) spared: Arc<guard::Spared>,
     pub(super) contract: &'static Contract,
 }
@@ -68,6 +71,7 @@ impl Traffic {
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question)),
             pace: pace::Handle::new(&options.pace, tasks),
+            recent: Arc::new(recent::Recent::new()),
             spared: Arc::new(guard::Spared::new(&options.protected)),
             contract,
         }

@@ -35,6 +35,7 @@ mod replicas;
 mod rig;
 mod secrets;
 mod settings;
+mod status;
 mod tables;
 mod tls;
 mod traffic;
