@@ -22,6 +22,25 @@ impl Violation {
     }
 }
 
+/// What the rules of a field say, for whoever tells it to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds<'a> {
+    /// The fewest characters.
+    pub min_len: Option<u64>,
+    /// The most characters.
+    pub max_len: Option<u64>,
+    /// What a text must match.
+    pub pattern: Option<&'a str>,
+    /// What a number must be greater than.
+    pub gt: Option<i64>,
+    /// The least a number may be.
+    pub gte: Option<i64>,
+    /// The most a number may be.
+    pub lte: Option<i64>,
+    /// The most items of a list.
+    pub max_items: Option<u64>,
+}
+
 /// The rules of one field.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -74,6 +93,34 @@ impl Rules {
             other => return Err(format!("the rule `{other}` is not supported")),
         }
         Ok(())
+    }
+
+    /// What they say.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            min_len: self.min_len,
+            max_len: self.max_len,
+            pattern: self.pattern.as_ref().map(Regex::as_str),
+            gt: self.gt,
+            gte: self.gte,
+            lte: self.lte,
+            max_items: self.max_items,
+        }
+    }
+
+    /// The rules of the items of a list.
+    #[must_use]
+    pub fn items(&self) -> Option<&Self> {
+        self.items.as_deref()
+    }
+
+    /// Whether what is not given breaks them: the empty text, or zero.
+    #[must_use]
+    pub fn require(&self) -> bool {
+        self.min_len.is_some_and(|least| least > 0)
+            || self.gt.is_some_and(|bound| bound >= 0)
+            || self.gte.is_some_and(|bound| bound > 0)
     }
 
     /// Adds what is wrong with a field's value, if anything is.

@@ -28,6 +28,7 @@ mod listen;
 mod market;
 mod matrix;
 mod money;
+mod openapi;
 mod operations;
 mod provider;
 mod records;
