@@ -161,7 +161,7 @@ def wishes(api, admin, home):
     key = {"request_id": "a-page-would-buy"}
     return {
         "home": home,
-        "reads": [f"{api}/wallet", f"{api}/vps?view=FULL", f"{admin}/", f"{admin}/status", f"{admin}/livez"],
+        "reads": [f"{api}/wallet", f"{api}/vps?view=FULL", f"{api}/docs", f"{api}/openapi.json", f"{admin}/", f"{admin}/status", f"{admin}/livez"],
         "writes": [
             {"url": f"{api}/vps/1/stop", "body": "{}"}, {"url": f"{api}/vps", "body": json.dumps(ORDER | key)},
             {"url": f"{admin}/cache/purge", "body": "{}"},

@@ -105,13 +105,9 @@ pub(super) fn responses(contract: &Contract) -> Value {
     let statuses: BTreeSet<StatusCode> = of_any(contract).map(|reason| columns(reason).http).collect();
     let responses = statuses.into_iter().map(|status| {
         let with: Vec<Reason> = of_any(contract).filter(|reason| columns(*reason).http == status).collect();
-        let lines: Vec<String> = with
-            .iter()
-            .map(|reason| {
-                let row = columns(*reason);
-                format!("- `{}`: {}. {}", reason.as_str(), row.title, row.advice)
-            })
-            .collect();
+        let names: Vec<String> = with.iter().map(|reason| format!("`{}`", reason.as_str())).collect();
+        let phrase = status.canonical_reason().unwrap_or_default();
+        let description = format!("{phrase}, for one of these reasons: {}.", names.join(", "));
         let examples: Map<String, Value> = with
             .iter()
             .map(|reason| {
@@ -120,7 +116,7 @@ pub(super) fn responses(contract: &Contract) -> Value {
             })
             .collect();
         let response = json!({
-            "description": lines.join("\n"),
+            "description": description,
             "headers": headers::of_failure(status),
             "content": {"application/problem+json": {
                 "schema": {"$ref": "#/components/schemas/Problem"},
