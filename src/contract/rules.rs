@@ -52,6 +52,7 @@ pub struct Rules {
     lte: Option<i64>,
     max_items: Option<u64>,
     defined_only: bool,
+    required: bool,
     items: Option<Box<Rules>>,
 }
 
@@ -66,6 +67,7 @@ impl Rules {
                         rules.set(&descriptor, value)?;
                     }
                 }
+                ("required", Value::Bool(required)) => rules.required = *required,
                 (other, _) => return Err(format!("the rule `{other}` is not supported")),
             }
         }
@@ -118,7 +120,8 @@ impl Rules {
     /// Whether what is not given breaks them: the empty text, or zero.
     #[must_use]
     pub fn require(&self) -> bool {
-        self.min_len.is_some_and(|least| least > 0)
+        self.required
+            || self.min_len.is_some_and(|least| least > 0)
             || self.gt.is_some_and(|bound| bound >= 0)
             || self.gte.is_some_and(|bound| bound > 0)
     }
@@ -129,6 +132,8 @@ impl Rules {
             Value::String(text) => self.text(text),
             Value::I64(number) => self.number(*number),
             Value::I32(number) => self.number(i64::from(*number)),
+            // The first of an enum is what it is that was not given.
+            Value::EnumNumber(0) if self.required => Some("is required".to_owned()),
             Value::List(items) => {
                 if let Some(rules) = &self.items {
                     for (index, item) in items.iter().enumerate() {

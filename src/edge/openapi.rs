@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::contract::{Body, Comments, Contract, Effect, Field, Kind, Operation, Term, Verb};
 
-use schema::Schemas;
+use schema::{Schemas, is_required};
 
 pub(super) use served::router;
 
@@ -114,7 +114,7 @@ impl Writer<'_> {
                 !matches!(field.kind, Kind::Struct | Kind::Any | Kind::Amounts | Kind::Message(_))
             };
             for field in operation.free_fields().filter(simple) {
-                parameters.push(self.parameter(field, "query", field.rules.require() && !field.optional));
+                parameters.push(self.parameter(field, "query", is_required(field)));
             }
         }
         let mut headers = vec!["RequestId", "RequestTimeout"];
@@ -140,7 +140,7 @@ impl Writer<'_> {
             Body::None => return None,
             Body::Whole if operation.free_fields().next().is_none() => return None,
             Body::Whole => {
-                let required = operation.free_fields().any(|field| field.rules.require() && !field.optional);
+                let required = operation.free_fields().any(is_required);
                 (self.schemas.request(operation), required)
             }
             Body::Field(name) => (self.schemas.asked(operation.input.field(name)?), false),

@@ -12,23 +12,23 @@ pub(super) fn parameters() -> Value {
         "RequestId": header(
             "X-Request-Id",
             "A name for this call, in the answer and in the log. Without it, or if it cannot be repeated safely, gizad makes one.",
-            json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!#-~]+$"}),
+            json!({"type": "string", "examples": ["a967a6d936c8b4efffc32758ff910308"]}),
         ),
         "RequestTimeout": header(
             "Request-Timeout",
             "How long the call may take: `5`, `2.5s`, `500ms`, `1m`. The settings say what it has otherwise, and at most.",
-            json!({"type": "string", "pattern": "^([1-9][0-9]{0,5}|[0-9]{1,5}\\.[0-9]*[1-9])(ms|s|m)?$", "examples": ["2.5s"]}),
+            json!({"type": "string", "pattern": "^[0-9]+(\\.[0-9]*)?(ms|s|m)?$", "examples": ["2.5s"]}),
         ),
         "IdempotencyKey": header(
             "Idempotency-Key",
             "A name of your own choosing for what you want: what is asked again under it is carried out once. The same as `request_id` \
              in the body.",
-            json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!#-~]+$", "examples": ["3f1c9e7a-5a3e-4b0e-9b52-0d6d2a1c7f10"]}),
+            json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$", "examples": ["3f1c9e7a-5a3e-4b0e-9b52-0d6d2a1c7f10"]}),
         ),
         "CacheControl": header(
             "Cache-Control",
             "How fresh the answer is to be (RFC 9111): `no-cache`, `max-age=SECONDS`, `only-if-cached`, `no-store`.",
-            json!({"type": "string", "pattern": "^(no-cache|no-store|only-if-cached|max-age=[0-9]{1,9})$", "examples": ["max-age=60"]}),
+            json!({"type": "string", "examples": ["max-age=60"]}),
         ),
         "IfNoneMatch": header(
             "If-None-Match",

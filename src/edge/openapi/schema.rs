@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::contract::{Comments, Field, Kind, Message, Operation, Rules};
+use crate::contract::{Comments, Field, Kind, Message, Operation, Rules, Term};
 
 /// The schemas that something refers to, by their names.
 pub(super) struct Schemas<'a> {
@@ -42,7 +42,7 @@ impl<'a> Schemas<'a> {
             let mut required = Vec::new();
             for field in operation.free_fields() {
                 properties.insert(field.name.clone(), schemas.told(field, schemas.asked(field)));
-                if field.rules.require() && !field.optional {
+                if is_required(field) {
                     required.push(field.name.as_str());
                 }
             }
@@ -61,7 +61,11 @@ impl<'a> Schemas<'a> {
     pub(super) fn asked(&self, field: &Field) -> Value {
         let schema = self.value(field, &field.kind, |states| states.iter().skip(1).cloned().collect());
         let rules = if field.repeated { field.rules.items() } else { Some(&field.rules) };
-        let bound = bounded(schema, rules);
+        let mut bound = bounded(schema, rules);
+        // What a key may be is the edge's to say (`key.rs`).
+        if let (Some(Term::Key), Some(key)) = (field.term, bound.as_object_mut()) {
+            key.insert("pattern".into(), json!("^[!-~]*$"));
+        }
         if field.repeated {
             let mut list = json!({"type": "array", "items": bound});
             if let (Some(list), Some(most)) = (list.as_object_mut(), field.rules.bounds().max_items) {
@@ -149,6 +153,11 @@ impl<'a> Schemas<'a> {
         }
         Value::Object(told)
     }
+}
+
+/// Whether a request without it is refused.
+pub(super) fn is_required(field: &Field) -> bool {
+    field.rules.require() && !field.optional && !field.repeated
 }
 
 fn nullable(schema: Value) -> Value {
