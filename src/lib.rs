@@ -53,7 +53,7 @@
 //! # Invariants
 //!
 //! - **The contract is a table.** An operation is declared once, in `proto/`. REST, gRPC, the provider's body, the
-//!   effects and `gizad routes` are readings of it. Adding an operation touches no line of `src/`.
+//!   effects, `gizad routes` and the OpenAPI document are readings of it. Adding an operation touches no line of `src/`.
 //! - **A provider's spelling stands in `proto/`** (and in the sandbox, which is a provider). What `upstream` knows
 //!   beyond it are the habits of such APIs: how they say yes and no, how they write money and dates.
 //! - **A fault knows whether the provider may have acted.** Everything is [`fault::Sent::Maybe`] unless the opposite
@@ -75,8 +75,8 @@
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
-//! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
-//!   address it reached.
+//! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
+//!   address it reached. The pages that gizad serves itself may ask it, and nobody else.
 //!
 //! # Where this departs from the design it was built from
 //!

@@ -22,7 +22,7 @@ impl Admin {
     /// All that is known, the ledger's part included.
     pub(super) async fn whole(&self, state: State) -> Value {
         let traffic = &self.traffic;
-        let (shown, callers) = (traffic.shown(), traffic.callers());
+        let (shown, callers, recent) = (traffic.shown(), traffic.callers(), traffic.recent());
         let spenders: Vec<&str> =
             callers.iter().filter(|caller| caller.may_spend()).map(|caller| caller.caller.as_str()).collect();
         let overview = match timeout(PATIENCE, self.desk.overview(&spenders)).await {
@@ -49,8 +49,8 @@ impl Admin {
             "kept": traffic.memory().iter().map(|(name, answers)| kept(name, answers)).collect::<Vec<_>>(),
             "purchases": purchases(self.contract, &overview),
             "callers": callers.iter().map(|caller| shown_caller(caller, &overview)).collect::<Vec<_>>(),
-            "latency": latency(&traffic.recent()),
-            "calls": traffic.recent().calls.iter().map(call).collect::<Vec<_>>(),
+            "latency": latency(&recent),
+            "calls": recent.calls.iter().map(call).collect::<Vec<_>>(),
         })
     }
 }
