@@ -1,6 +1,7 @@
 //! Compiles `proto/` into the descriptor set that the program interprets, so that no generated code and no
-//! `protoc` is needed.
+//! `protoc` is needed; and compresses what is served as it is.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, error::Error, fs};
 
@@ -12,6 +13,10 @@ use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_va
 /// three quarters of its size.
 const STRIPPED: &str = "buf/validate/validate.proto";
 
+/// What is served as it is here, compressed into the program.
+const PACKED: [&str; 3] =
+    ["docs/openapi.json", "assets/swagger-ui/swagger-ui-bundle.js", "assets/swagger-ui/swagger-ui.css"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protos(Path::new("proto/gizad"))?;
@@ -22,7 +27,71 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script in the environment")]
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("contract.bin"), set)?;
+    // Apart from them, because only the documentation is made of comments, and that once.
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(protos(Path::new("proto/gizad"))?)?;
+    fs::write(out.join("comments.txt"), comments(&compiler.file_descriptor_set()))?;
+    for file in PACKED {
+        println!("cargo::rerun-if-changed={file}");
+        let name = Path::new(file).file_name().ok_or("a file has a name")?.to_string_lossy().into_owned();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(&fs::read(file)?)?;
+        fs::write(out.join(format!("{name}.gz")), packed.finish()?)?;
+    }
     Ok(())
+}
+
+/// The comment of everything that has a full name: name and comment in turn, with a NUL behind each. A value of an enum is named
+/// below its enum here.
+fn comments(set: &prost_types::FileDescriptorSet) -> String {
+    let mut told = String::new();
+    for file in set.file.iter().filter(|file| file.package().starts_with("gizad.v1")) {
+        for location in file.source_code_info.iter().flat_map(|info| &info.location) {
+            let name = name(file, &location.path).filter(|_| !location.leading_comments().trim().is_empty());
+            if let Some(name) = name {
+                told.push_str(&format!("{}.{name}\0{}\0", file.package(), location.leading_comments()));
+            }
+        }
+    }
+    told
+}
+
+/// What stands at a place of a file (see `SourceCodeInfo.Location.path` in descriptor.proto), below the file's package.
+fn name(file: &prost_types::FileDescriptorProto, path: &[i32]) -> Option<String> {
+    let at = |number: &i32| usize::try_from(*number).ok();
+    match path {
+        [4, index, rest @ ..] => in_message(file.message_type.get(at(index)?)?, rest),
+        [5, index, rest @ ..] => in_enum(file.enum_type.get(at(index)?)?, rest),
+        [6, index] => Some(file.service.get(at(index)?)?.name().to_owned()),
+        [6, index, 2, method] => {
+            let service = file.service.get(at(index)?)?;
+            Some(format!("{}.{}", service.name(), service.method.get(at(method)?)?.name()))
+        }
+        _ => None,
+    }
+}
+
+fn in_message(message: &prost_types::DescriptorProto, path: &[i32]) -> Option<String> {
+    let at = |number: &i32| usize::try_from(*number).ok();
+    let inner = match path {
+        [] => return Some(message.name().to_owned()),
+        [2, field] => message.field.get(at(field)?)?.name().to_owned(),
+        [3, index, rest @ ..] => in_message(message.nested_type.get(at(index)?)?, rest)?,
+        [4, index, rest @ ..] => in_enum(message.enum_type.get(at(index)?)?, rest)?,
+        _ => return None,
+    };
+    Some(format!("{}.{inner}", message.name()))
+}
+
+fn in_enum(values: &prost_types::EnumDescriptorProto, path: &[i32]) -> Option<String> {
+    match path {
+        [] => Some(values.name().to_owned()),
+        [2, index] => {
+            let value = values.value.get(usize::try_from(*index).ok()?)?;
+            Some(format!("{}.{}", values.name(), value.name()))
+        }
+        _ => None,
+    }
 }
 
 /// Every `.proto` below a folder, in a stable order.

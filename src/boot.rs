@@ -95,6 +95,7 @@ pub async fn serve(
     }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
+    let begun = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
@@ -178,6 +179,10 @@ pub async fn serve(
     let asked = Arc::new(Admin {
         contract,
         traffic: traffic.clone(),
+        desk: desk.clone(),
+        provider: url,
+        sandbox: control.is_some(),
+        begun,
         vitals: Arc::new(vitals),
         everyone: settings.metrics.everyone,
         ways: settings.edge.ways,

@@ -5,6 +5,7 @@
 
 pub mod any;
 mod canonical;
+mod comments;
 mod declared;
 mod effect;
 mod field;
@@ -25,13 +26,14 @@ use std::sync::OnceLock;
 use prost_reflect::DescriptorPool;
 
 pub use canonical::canonical;
+pub use comments::Comments;
 pub use effect::Effect;
 pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message, Term};
 pub use fold::{fold, nearest};
 pub use load::Defect;
 pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
 pub use route::{Path, Verb};
-pub use rules::{Rules, Violation};
+pub use rules::{Bounds, Rules, Violation};
 pub use trace::{Change, Listing, Price, Trace};
 pub use watch::Watch;
 

@@ -6,11 +6,14 @@
 mod accept;
 mod body;
 mod columns;
+mod docs;
 mod grpc;
 mod head;
 mod key;
 mod memory;
+pub mod openapi;
 mod origin;
+mod packed;
 mod problem;
 mod rate;
 mod rest;

@@ -54,7 +54,7 @@
 //! # Invariants
 //!
 //! - **The contract is a table.** An operation is declared once, in `proto/`. REST, gRPC, the provider's body, the
-//!   effects and `gizad routes` are readings of it. Adding an operation touches no line of `src/`.
+//!   effects, `gizad routes` and the OpenAPI document are readings of it. Adding an operation touches no line of `src/`.
 //! - **A provider's spelling stands in `proto/`** (and in the sandbox, which is a provider). What `upstream` knows
 //!   beyond it are the habits of such APIs: how they say yes and no, how they write money and dates.
 //! - **A fault knows whether the provider may have acted.** Everything is [`fault::Sent::Maybe`] unless the opposite
@@ -77,8 +77,10 @@
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
 //! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
-//! - **No web page is a caller.** A request names a host that is known and comes from no other site, whatever the
-//!   address it reached.
+//! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
+//!   address it reached. The pages that gizad serves itself may ask it, and nobody else.
+//! - **Whoever waits makes room.** Of connections at whose calls gizad does not work, one goes for a newcomer; what it works at is
+//!   never given up, and what it needs itself is kept back.
 //!
 //! # Where this departs from the design it was built from
 //!

@@ -20,8 +20,10 @@ pub mod pace;
 mod play;
 pub mod purchase;
 pub mod quota;
+pub mod recent;
 pub mod retry;
 mod share;
+mod shown;
 pub mod survey;
 mod traffic;
 
@@ -42,6 +44,7 @@ use crate::fault::Fault;
 
 pub use kept::{Kept, KeptReply};
 pub use meter::Rate;
+pub use shown::{Answers, CallerShown};
 pub use traffic::{Shown, Traffic};
 
 /// The policies' settings.
@@ -132,7 +135,7 @@ where
         .layer_fn(|inner| access::Identify::new(traffic.register.clone(), inner))
         // Before anything refuses, so that every call is counted and logged once, with what became of it.
         .layer_fn(|inner| measure::Calls::new(traffic.figures.clone(), inner))
-        .layer_fn(log::Log::new)
+        .layer_fn(|inner| log::Log::new(traffic.recent.clone(), inner))
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
         // Above all that has a caller's name on it, and below what says what a call does, which is what a scope is for.

@@ -1,5 +1,8 @@
-//! Health, state and memory, on a listener of its own, so that probes can be exposed without the API. It never asks the
+//! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed without the API. It never asks the
 //! provider: a provider that is down is no reason to restart gizad.
+
+mod page;
+mod status;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +11,14 @@ use axum::body::Body;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::vitals::Vitals;
 use crate::contract::Contract;
 use crate::edge::{self, Ways};
 use crate::metrics::Format;
 use crate::policy::Traffic;
+use crate::policy::purchase::Desk;
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +31,27 @@ pub(super) enum State {
     Gone,
 }
 
+impl State {
+    /// The word for it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining | Self::Gone => "draining",
+        }
+    }
+}
+
 /// What can be asked here.
 #[derive(Clone)]
 pub(super) struct Admin {
     pub(super) contract: &'static Contract,
     pub(super) traffic: Traffic,
+    pub(super) desk: Arc<Desk>,
+    /// Where the provider is, and whether it is a stand-in.
+    pub(super) provider: String,
+    pub(super) sandbox: bool,
+    /// Since when gizad runs.
+    pub(super) begun: Instant,
     pub(super) vitals: Arc<Vitals>,
     /// Whether metrics are for everyone, and not for this machine alone.
     pub(super) everyone: bool,
@@ -39,7 +60,7 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status` and `/cache/purge`; anything else is not here.
+    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status` and `/cache/purge`; anything else is not here.
     pub(super) async fn answer(
         &self,
         state: State,
@@ -52,13 +73,13 @@ impl Admin {
         }
         let path = request.uri().path();
         let takes = match path {
-            "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
+            "/" | "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
             "/cache/purge" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /livez, /readyz, /startupz, /metrics, /status and /cache/purge",
+                    "there is /, /livez, /readyz, /startupz, /metrics, /status and /cache/purge",
                 );
             }
         };
@@ -89,8 +110,9 @@ impl Admin {
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
                 }
+                Ok(()) if path == "/" => page::page(),
                 Ok(()) if path == "/metrics" => self.metrics(state, request.headers()).await,
-                Ok(()) => answered(&self.shown(), StatusCode::OK),
+                Ok(()) => answered(&self.whole(state).await, StatusCode::OK),
             },
         }
     }
@@ -116,22 +138,6 @@ impl Admin {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
-    }
-
-    fn shown(&self) -> Value {
-        let shown = self.traffic.shown();
-        let [writes, reads, polls] = shown.pace.waiting;
-        json!({
-            "pace": {
-                "per_second": (shown.pace.per_second * 1000.0).round() / 1000.0,
-                "part_of_the_configured_rate": (shown.pace.part * 1000.0).round() / 1000.0,
-                "paused_for_s": shown.pace.paused_for.map(|pause| pause.as_secs()),
-                "waiting": {"writes": writes, "reads": reads, "polls": polls},
-            },
-            "breaker": shown.breaker.as_str(),
-            "credentials": shown.refused.map_or("accepted", |reason| reason.as_str()),
-            "cache": {"answers": shown.answers, "bytes": shown.bytes},
-        })
     }
 
     /// Forgets all answers, or with `?operation=NAME` those of one operation.
@@ -173,7 +179,10 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+    use crate::ambient;
     use crate::settings::{Flags, Settings};
 
     #[tokio::test]
@@ -182,9 +191,15 @@ mod tests {
         let flags = Flags { sandbox: true, ..Flags::default() };
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
+        let none = Err("there is none".to_owned());
+        let desk = Arc::new(Desk::new(contract, &settings.policy.purchase, none, TaskTracker::new()));
         let mut admin = Admin {
             contract,
             traffic: traffic.clone(),
+            desk,
+            provider: String::new(),
+            sandbox: true,
+            begun: ambient::instant(),
             vitals: Arc::new(Vitals::of_nothing(traffic, contract, &settings.policy)),
             everyone: false,
             ways: Ways::default(),
@@ -198,6 +213,7 @@ mod tests {
             ("GET", "/livez", 200),
             ("GET", "/readyz", 200),
             ("GET", "/metrics", 403),
+            ("GET", "/", 403),
             ("GET", "/status", 403),
             ("POST", "/cache/purge", 403),
         ] {
@@ -215,6 +231,7 @@ mod tests {
         for (method, path) in [
             ("GET", "/livez"),
             ("GET", "/metrics"),
+            ("GET", "/"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
             ("GET", "/nothing"),

@@ -143,7 +143,7 @@ impl Vitals {
     async fn budgets(&self) -> Vec<(Caller, &'static str, i64)> {
         let mut left = Vec::new();
         let Some(ledger) = self.books.ledger() else { return left };
-        for caller in self.traffic.callers() {
+        for caller in self.traffic.names() {
             let limits = self.desk.limits(caller.as_str());
             if limits.day_vnd.is_none() && limits.month_vnd.is_none() {
                 continue;

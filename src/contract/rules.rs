@@ -22,6 +22,25 @@ impl Violation {
     }
 }
 
+/// What the rules of a field say, for whoever tells it to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds<'a> {
+    /// The fewest characters.
+    pub min_len: Option<u64>,
+    /// The most characters.
+    pub max_len: Option<u64>,
+    /// What a text must match.
+    pub pattern: Option<&'a str>,
+    /// What a number must be greater than.
+    pub gt: Option<i64>,
+    /// The least a number may be.
+    pub gte: Option<i64>,
+    /// The most a number may be.
+    pub lte: Option<i64>,
+    /// The most items of a list.
+    pub max_items: Option<u64>,
+}
+
 /// The rules of one field.
 #[derive(Debug, Default)]
 pub struct Rules {
@@ -33,6 +52,7 @@ pub struct Rules {
     lte: Option<i64>,
     max_items: Option<u64>,
     defined_only: bool,
+    required: bool,
     items: Option<Box<Rules>>,
 }
 
@@ -47,6 +67,7 @@ impl Rules {
                         rules.set(&descriptor, value)?;
                     }
                 }
+                ("required", Value::Bool(required)) => rules.required = *required,
                 (other, _) => return Err(format!("the rule `{other}` is not supported")),
             }
         }
@@ -76,12 +97,43 @@ impl Rules {
         Ok(())
     }
 
+    /// What they say.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds<'_> {
+        Bounds {
+            min_len: self.min_len,
+            max_len: self.max_len,
+            pattern: self.pattern.as_ref().map(Regex::as_str),
+            gt: self.gt,
+            gte: self.gte,
+            lte: self.lte,
+            max_items: self.max_items,
+        }
+    }
+
+    /// The rules of the items of a list.
+    #[must_use]
+    pub fn items(&self) -> Option<&Self> {
+        self.items.as_deref()
+    }
+
+    /// Whether what is not given breaks them: the empty text, or zero.
+    #[must_use]
+    pub fn require(&self) -> bool {
+        self.required
+            || self.min_len.is_some_and(|least| least > 0)
+            || self.gt.is_some_and(|bound| bound >= 0)
+            || self.gte.is_some_and(|bound| bound > 0)
+    }
+
     /// Adds what is wrong with a field's value, if anything is.
     pub(super) fn check(&self, path: &str, value: &Value, found: &mut Vec<Violation>) {
         let wrong = match value {
             Value::String(text) => self.text(text),
             Value::I64(number) => self.number(*number),
             Value::I32(number) => self.number(i64::from(*number)),
+            // The first of an enum is what it is that was not given.
+            Value::EnumNumber(0) if self.required => Some("is required".to_owned()),
             Value::List(items) => {
                 if let Some(rules) = &self.items {
                     for (index, item) in items.iter().enumerate() {

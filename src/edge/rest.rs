@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, key, memory, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -99,7 +99,8 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
         router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(path, methods);
     }
     let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
-    router.merge(explain::router()).fallback(move |request| nothing_here(paths.clone(), request))
+    let told = explain::router().merge(openapi::router()).merge(docs::router());
+    router.merge(told).fallback(move |request| nothing_here(paths.clone(), request))
 }
 
 /// The operations that share a path, each under its verb, and a clear answer to any other.
@@ -126,7 +127,7 @@ pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
 }
 
 /// Answers that a path takes other methods, and which.
-fn not_allowed(request: &Request<Body>, allow: &'static str) -> Response<Body> {
+pub(super) fn not_allowed(request: &Request<Body>, allow: &'static str) -> Response<Body> {
     let fault = Fault::new(Reason::MethodNotAllowed, format!("this path takes {allow}"));
     let mut response = refuse(&fault, &Arrival::of(request.extensions()).id);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));

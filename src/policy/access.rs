@@ -167,9 +167,23 @@ impl Register {
     }
 
     /// Everybody who may call by a name, and those who have none.
-    pub(super) fn callers(&self) -> Vec<Caller> {
+    pub(super) fn names(&self) -> Vec<Caller> {
         let named = self.known().callers.keys().cloned().map(Caller::Named).collect::<Vec<_>>();
         named.into_iter().chain([Caller::Owner, Caller::Anonymous]).collect()
+    }
+
+    /// Everyone who is known, and what each has.
+    pub(super) fn callers(&self) -> Vec<(Caller, Grant)> {
+        let known = self.known();
+        known.callers.iter().map(|(name, grant)| (Caller::Named(name.clone()), grant.clone())).collect()
+    }
+
+    /// What may be done by those of whom nothing is known.
+    pub(super) fn anonymous(&self) -> Scopes {
+        match self.known().anonymous {
+            Anonymous::Everything => Scopes::all(),
+            Anonymous::Only(scopes) => scopes,
+        }
     }
 
     fn known(&self) -> Arc<Known> {

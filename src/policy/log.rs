@@ -1,14 +1,16 @@
 //! One line a call (at the level `debug` if it was answered from memory): what was called, by whom, through which face, what became of it, how long it took.
 //!
 //! Names and numbers only. No request field, no response field and no word of the provider is logged except its
-//! own message, which is scrubbed of credentials; bodies never are.
+//! own message, which is scrubbed of credentials; bodies never are. What a line says is remembered for a while, too.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tower::Service;
 use tracing::Level;
 
+use super::recent::{Past, Recent, Source};
 use super::{Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Face, Memory, Reply, RequestId, Taken};
@@ -18,12 +20,13 @@ use crate::fault::{Fault, ProviderMessage, Reason, Sent};
 /// Logs what passes.
 #[derive(Clone)]
 pub(super) struct Log<S> {
+    recent: Arc<Recent>,
     inner: S,
 }
 
 impl<S> Log<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { inner }
+    pub(super) fn new(recent: Arc<Recent>, inner: S) -> Self {
+        Self { recent, inner }
     }
 }
 
@@ -37,7 +40,7 @@ impl<S: Inner> Service<Call> for Log<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let mut line = Line::of(&call);
+        let mut line = Line::of(&call, self.recent.clone());
         let answer = self.inner.call(call);
         Box::pin(async move {
             let answer = answer.await;
@@ -61,11 +64,12 @@ struct Line {
     id: RequestId,
     deadline: Deadline,
     begun: Instant,
+    recent: Arc<Recent>,
     finished: bool,
 }
 
 impl Line {
-    fn of(call: &Call) -> Self {
+    fn of(call: &Call, recent: Arc<Recent>) -> Self {
         Self {
             operation: call.operation,
             effect: call.effect,
@@ -74,6 +78,7 @@ impl Line {
             id: call.id.clone(),
             deadline: call.deadline.clone(),
             begun: ambient::instant(),
+            recent,
             finished: false,
         }
     }
@@ -91,6 +96,7 @@ impl Line {
                     .told()
                     .or(reply.noisy.then_some("there was something around the provider's answer")),
                 provider: None,
+                source: self.source(reply),
             }),
             Err(fault) => self.write(&End {
                 level: level(fault),
@@ -99,7 +105,31 @@ impl Line {
                 rule: fault.rule(),
                 cause: fault.private.as_deref().or(self.told()),
                 provider: fault.answer.as_ref().and_then(|a| a.message.as_ref()).map(ProviderMessage::as_str),
+                source: self.reached(fault.sent != Sent::Never),
             }),
+        }
+    }
+
+    /// Where an answer came from.
+    fn source(&self, reply: &Reply) -> Source {
+        let recalled = reply.memory.is_some_and(|memory| match memory.taken {
+            Taken::Hit | Taken::Revalidating | Taken::InsteadOfError(..) => true,
+            Taken::Missing | Taken::Expired | Taken::Requested | Taken::Bypassed => false,
+        });
+        let replayed = reply.standing.as_ref().is_some_and(|standing| standing.replayed);
+        match (recalled, replayed) {
+            (true, _) => Source::Memory,
+            (false, true) => Source::Record,
+            (false, false) => self.reached(true),
+        }
+    }
+
+    /// Whom a call has reached that has left gizad, or has not.
+    fn reached(&self, left: bool) -> Source {
+        match (left, self.operation.local) {
+            (false, _) => Source::Nobody,
+            (true, true) => Source::Record,
+            (true, false) => Source::Provider,
         }
     }
 
@@ -110,8 +140,19 @@ impl Line {
     }
 
     fn write(&self, end: &End<'_>) {
+        let took = self.begun.elapsed();
+        self.recent.note(Past {
+            at_ms: ambient::unix_millis(),
+            operation: &self.operation.name,
+            effect: self.effect,
+            face: self.face,
+            caller: self.caller.clone(),
+            outcome: end.outcome,
+            source: end.source,
+            took,
+        });
         // To the microsecond.
-        let duration_ms = (self.begun.elapsed().as_secs_f64() * 1_000_000.0).round() / 1000.0;
+        let duration_ms = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -157,6 +198,7 @@ impl Drop for Line {
                 rule: None,
                 cause: Some(cause),
                 provider: None,
+                source: self.reached(self.deadline.has_departed()),
             });
         }
     }
@@ -165,11 +207,12 @@ impl Drop for Line {
 /// What became of a call.
 struct End<'a> {
     level: Level,
-    outcome: &'a str,
-    sent: &'a str,
+    outcome: &'static str,
+    sent: &'static str,
     rule: Option<&'a str>,
     cause: Option<&'a str>,
     provider: Option<&'a str>,
+    source: Source,
 }
 
 /// What came from memory reached nobody and cost nothing, and a line would be most of its cost.

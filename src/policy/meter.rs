@@ -81,6 +81,12 @@ impl Meter {
         self.resets_in().saturating_sub(most)
     }
 
+    /// How many are left, without taking one.
+    pub(super) fn left(&self) -> u32 {
+        let used = self.resets_in().as_nanos().div_ceil(self.rate.every.as_nanos().max(1));
+        self.rate.burst.get().saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
+    }
+
     /// How long it is until everything is there again.
     pub(super) fn resets_in(&self) -> Duration {
         self.rested.saturating_duration_since(ambient::instant())
@@ -144,10 +150,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_and_then_the_rate() {
         let mut meter = Meter::new(rate(100, 3));
-        assert_eq!([meter.take(), meter.take(), meter.take()], [Ok(2), Ok(1), Ok(0)]);
+        for left in [2, 1, 0] {
+            assert_eq!((meter.left(), meter.take(), meter.left()), (left + 1, Ok(left), left));
+        }
         assert_eq!(meter.take(), Err(Duration::from_millis(100)));
-        advance(Duration::from_millis(100)).await;
-        assert_eq!(meter.take(), Ok(0));
+        advance(Duration::from_millis(99)).await;
+        assert_eq!(meter.left(), 0);
+        advance(Duration::from_millis(1)).await;
+        assert_eq!((meter.left(), meter.take()), (1, Ok(0)));
         assert_eq!(meter.resets_in(), Duration::from_millis(300));
     }
 

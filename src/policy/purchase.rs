@@ -7,6 +7,7 @@ mod begin;
 mod desk;
 mod local;
 mod order;
+pub mod overview;
 mod reconcile;
 mod refused;
 mod run;

@@ -75,6 +75,22 @@ impl Counters {
         self.count(caller).map(drop).map_err(refused)
     }
 
+    /// How much is left to a caller, of which nothing is taken.
+    pub(super) fn left(&self, caller: &Caller) -> Limit {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = state.options.of(caller);
+        state.meters.get(caller).map_or_else(
+            || rate.limit(NAME, rate.burst.get(), Duration::ZERO),
+            |meter| rate.limit(NAME, meter.left(), meter.resets_in()),
+        )
+    }
+
+    /// Who has called lately.
+    pub(super) fn callers(&self) -> Vec<Caller> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.meters.keys().cloned().collect()
+    }
+
     /// Counts one call.
     fn count(&self, caller: &Caller) -> Result<Limit, Limit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

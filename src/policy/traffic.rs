@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, retry};
+use super::{
+    Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, recent, retry,
+};
 use crate::ambient;
 use crate::call::Caller;
 use crate::contract::{Contract, Effect};
@@ -24,6 +26,7 @@ pub struct Traffic {
     pub(super) credentials: Arc<credentials::Account>,
     pub(super) breaker: Arc<breaker::Account>,
     pub(super) pace: pace::Handle,
+    pub(super) recent: Arc<recent::Recent>,
     pub(super) spared: Arc<guard::Spared>,
     pub(super) contract: &'static Contract,
     pub(super) figures: Arc<Figures>,
@@ -74,6 +77,7 @@ impl Traffic {
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question).counted(&figures)),
             pace: pace::Handle::new(&options.pace, tasks).counted(&figures),
+            recent: Arc::new(recent::Recent::new()),
             spared: Arc::new(guard::Spared::new(&options.protected)),
             contract,
             figures,
@@ -88,8 +92,8 @@ impl Traffic {
 
     /// The names that callers can have, those of whom nothing is known included.
     #[must_use]
-    pub fn callers(&self) -> Vec<Caller> {
-        self.register.callers()
+    pub fn names(&self) -> Vec<Caller> {
+        self.register.names()
     }
 
     /// Takes new settings over, for the next call. What was used of a limit stays used.

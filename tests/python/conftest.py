@@ -30,6 +30,11 @@ def stubs(tmp_path_factory):
     return out
 
 
+def browser_path():
+    """Where the pinned Chromium is."""
+    return subprocess.run([ROOT / "tests" / "chromium"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
 def running(arguments=(), host="127.0.0.1", **settings):
     """A gateway in its sandbox with these settings, from the line that says it is ready to its end, with its log."""
     return process(["--sandbox", *arguments], host, settings)

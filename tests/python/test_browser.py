@@ -8,13 +8,12 @@ is on this machine too: where browsers keep pages from the internet out of local
 import contextlib
 import json
 import socket
-import subprocess
 import time
 import urllib.request
 
 import pytest
 from browser.servers import Attacker, Naive
-from conftest import ROOT, running
+from conftest import browser_path, running
 from playwright.sync_api import sync_playwright
 
 PATIENCE = 20
@@ -138,14 +137,13 @@ def named():
 @pytest.fixture(scope="module")
 def chromium(attacker, all_besieged, named):
     """A browser for which the names in these tests exist."""
-    path = subprocess.run([ROOT / "tests" / "chromium"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     rules = f"MAP rebound.test 127.0.0.1:{attacker.rebound.port}, MAP gizad.test 127.0.0.1"
     arguments = [
         # Whoever runs the tests may be root.
         "--no-sandbox", "--disable-popup-blocking", f"--host-resolver-rules={rules}",
     ]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=arguments)
         yield browser.new_context()
         browser.close()
 
@@ -163,7 +161,8 @@ def wishes(api, admin, home):
     key = {"request_id": "a-page-would-buy"}
     return {
         "home": home,
-        "reads": [f"{api}/wallet", f"{api}/vps?view=FULL", f"{admin}/status", f"{admin}/metrics", f"{admin}/livez"],
+        "reads": [f"{api}/wallet", f"{api}/vps?view=FULL", f"{api}/docs", f"{api}/openapi.json", f"{admin}/", f"{admin}/status",
+                  f"{admin}/metrics", f"{admin}/livez"],
         "writes": [
             {"url": f"{api}/vps/1/stop", "body": "{}"}, {"url": f"{api}/vps", "body": json.dumps(ORDER | key)},
             {"url": f"{admin}/cache/purge", "body": "{}"},
@@ -297,7 +296,7 @@ def test_what_the_pages_want_is_harm():
 
 def test_what_a_person_types_is_answered(tab):
     with running() as ready:
-        for url in (f"http://{ready['admin']}/status", f"http://{ready['api']}/wallet"):
+        for url in (*(f"http://{ready['admin']}/{path}" for path in ("", "status")), f"http://{ready['api']}/wallet"):
             answer = tab.goto(url)
             assert (answer.status, answer.request.all_headers()["sec-fetch-site"]) == (200, "none"), url
         # What stands there then may ask its own origin.

@@ -35,7 +35,7 @@ pub(super) struct Entry {
     /// When the provider was asked, by both clocks.
     asked: Instant,
     asked_unix_millis: i64,
-    size: usize,
+    pub(super) size: usize,
     used: AtomicU64,
     /// When it may be asked for anew in the background.
     next_refresh: Mutex<Option<Instant>>,
@@ -240,6 +240,11 @@ impl Memory {
     /// What belongs on disk.
     pub(super) fn public(&self) -> Vec<Arc<Entry>> {
         self.lock().entries.values().filter(|entry| entry.public).cloned().collect()
+    }
+
+    /// Everything.
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
+        self.lock().entries.values().cloned().collect()
     }
 
     pub(super) fn revision(&self) -> u64 {

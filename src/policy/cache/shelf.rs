@@ -117,6 +117,17 @@ impl Shelf {
         self.memory.size()
     }
 
+    /// What is kept: the operation of each answer, how many bytes it takes, how old it is, whether it is fresh.
+    pub(in crate::policy) fn shown(&self) -> Vec<(&'static Operation, usize, Duration, bool)> {
+        let options = self.options();
+        let shown = self.memory.all().into_iter().map(|entry| {
+            let effect = if entry.public { Effect::Public } else { entry.operation.effect };
+            let is_fresh = !entry.is_spoiled() && entry.age() < options.lifetime(entry.operation, effect).ttl;
+            (entry.operation, entry.size, entry.age(), is_fresh)
+        });
+        shown.collect()
+    }
+
     pub(in crate::policy) fn revision(&self) -> u64 {
         self.memory.revision()
     }

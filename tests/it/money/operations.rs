@@ -126,7 +126,7 @@ async fn a_person_decides_once_and_is_remembered() {
     }
     let path = format!("{}/resolve", one.header("location"));
     for (wrong, status) in [
-        (json!({"note": "n"}), 400),
+        (json!({"note": "n"}), 422),
         (json!({"outcome": "FOUND"}), 422),
         (json!({"outcome": "LOST", "note": "n"}), 400),
         (json!({"outcome": "GIVEN_UP", "note": "n"}), 409),
