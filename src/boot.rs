@@ -15,7 +15,6 @@ mod socket;
 mod stop;
 mod vitals;
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -45,6 +45,7 @@ fn concerns(reason: Reason, operation: &Operation) -> bool {
         | Reason::BodyTooSlow
         | Reason::HostNotAllowed
         | Reason::CrossSite
+        | Reason::ProxyNotTrusted
         | Reason::Unauthenticated
         | Reason::DeadlineExceeded
         | Reason::ShuttingDown
