@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
@@ -67,8 +67,8 @@ pub async fn serve(
     let contract = Contract::embedded().map_err(|defects| {
         Failure::Build(defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
-    let api = bind(settings.listen.api).await?;
-    let admin = bind(settings.listen.admin).await?;
+    let api = bind(settings.listen.api)?;
+    let admin = bind(settings.listen.admin)?;
     let (api_address, admin_address) = (api.local_addr()?, admin.local_addr()?);
     let (socket, place) = match &settings.listen.socket {
         Some(wanted) => match socket::bind(wanted).await {
@@ -309,14 +309,24 @@ async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Re
 }
 
 async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
-    let provider = bind(options.listen).await?;
-    let control = bind(options.control).await?;
+    let provider = bind(options.listen)?;
+    let control = bind(options.control)?;
     Ok(Sandbox::new(options, provider, control))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    #[expect(clippy::disallowed_methods, reason = "boot is the only place that binds")]
-    TcpListener::bind(address).await.map_err(|error| Failure::Bind(address, error))
+/// Connections that the system accepts on its own until gizad does, as far as it allows (`net.core.somaxconn`). Whoever finds no
+/// place there tries again after a second.
+const BACKLOG: u32 = 4096;
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        #[expect(clippy::disallowed_methods, reason = "boot is the only place that binds")]
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| Failure::Bind(address, error))
 }
 
 /// Until the daemon begins to stop.
