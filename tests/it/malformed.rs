@@ -264,31 +264,17 @@ fn raw(at: SocketAddr, said: &[u8], seed: u64) {
     assert_no_5xx(&answer, said, seed);
 }
 
-/// Says a request that HTTP can read, over a connection that is kept as long as the other side keeps it.
+/// Says a request that HTTP can read, over a connection that is kept as long as the other side keeps it: one that does not want the
+/// body of what it refuses closes it after its answer.
 fn whole(kept: &mut Option<TcpStream>, at: SocketAddr, said: &[u8], seed: u64) {
-    let mut stream = kept.take().unwrap_or_else(|| connected(at));
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    if stream.write_all(said).is_err() {
-        // It was closed while nothing was said.
-        stream = connected(at);
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        stream.write_all(said).expect("it is taken");
-    }
     let mut answer = Vec::new();
-    let mut some = [0; 16 * 1024];
-    loop {
-        if is_whole(&answer) {
-            *kept = Some(stream);
-            break;
-        }
-        match stream.read(&mut some) {
-            Ok(read) if read > 0 => answer.extend(&some[..read]),
-            ended if answer.is_empty() => {
-                panic!("seed {seed}: no answer ({ended:?}) to {:?}", String::from_utf8_lossy(said))
-            }
-            _ => break,
-        }
+    if let Some(stream) = kept.take() {
+        answer = answered(stream, said, kept);
     }
+    if answer.is_empty() {
+        answer = answered(connected(at), said, kept);
+    }
+    assert!(!answer.is_empty(), "seed {seed}: no answer to {:?}", String::from_utf8_lossy(said));
     assert_no_5xx(&answer, said, seed);
     let text = String::from_utf8_lossy(&answer);
     for status in ["2", "13", "14", "15"] {
@@ -298,6 +284,25 @@ fn whole(kept: &mut Option<TcpStream>, at: SocketAddr, said: &[u8], seed: u64) {
     if text.contains("connection: close") {
         *kept = None;
     }
+}
+
+/// What is answered; nothing if the connection was closed before.
+fn answered(mut stream: TcpStream, said: &[u8], kept: &mut Option<TcpStream>) -> Vec<u8> {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut answer = Vec::new();
+    let mut some = [0; 16 * 1024];
+    let _said = stream.write_all(said);
+    while !is_whole(&answer) {
+        match stream.read(&mut some) {
+            Ok(read) if read > 0 => answer.extend(&some[..read]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("it hangs: {:?}", String::from_utf8_lossy(said))
+            }
+            Ok(_) | Err(_) => return answer,
+        }
+    }
+    *kept = Some(stream);
+    answer
 }
 
 fn is_whole(answer: &[u8]) -> bool {
