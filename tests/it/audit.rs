@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::access::{House, order, token};
+use super::money::room::Disk;
 use super::operations::rows;
 use super::rig::{Folder, Gateway, PATIENCE, operation};
 
@@ -333,6 +334,40 @@ async fn what_must_leave_a_trace_is_not_done_without_one() {
     let second: Value = serde_json::from_str(text.lines().nth(1).expect("a line")).expect("JSON");
     // Four intents that were refused, and two lines of a server that was stopped.
     assert_eq!((&second["event"], &second["unwritten"]), (&json!("intent"), &json!(6)), "{text}");
+}
+
+/// A disk that is full in the middle of its life: what needs a trace waits, nothing is sent, and the log is whole afterwards.
+#[tokio::test]
+async fn a_full_disk_stops_what_must_leave_a_trace_and_nothing_else() {
+    let Some(disk) = Disk::new() else {
+        eprintln!("left out: this may not mount a disk");
+        return;
+    };
+    let file = format!("{}/audit.log", disk.0.path());
+    let gateway = Gateway::sandbox_with(&[("GIZAD_AUDIT_FILE", &file)]);
+    assert_eq!(gateway.buy("before", "/vps", &order("before")).await.status, 201);
+    disk.fill();
+    // What is left of the last page is there for a line or two.
+    let mut bought = 0;
+    let refused = loop {
+        let answer = gateway.buy(&format!("k{bought}"), "/vps", &order(&format!("s{bought}"))).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        bought += 1;
+        assert!(bought < 30, "a full disk is not noticed");
+    };
+    assert_eq!((refused.status, refused.reason().as_str()), (503, "AUDIT_UNAVAILABLE"), "{}", refused.text);
+    assert_eq!(refused.json()["sent"], "never");
+    assert_eq!(gateway.post("/vps/1/vnc", json!({})).await.reason(), "AUDIT_UNAVAILABLE");
+    assert_eq!(gateway.executions().await, 1 + bought, "nothing else was bought");
+    assert_eq!(gateway.get("/wallet").await.status, 200);
+    disk.empty();
+    let key = format!("k{bought}");
+    assert_eq!(gateway.buy(&key, "/vps", &order(&format!("s{bought}"))).await.status, 201, "the same key");
+    drop(gateway);
+    let (sound, said) = verify(&[file], &[]);
+    assert!(sound, "{said}");
 }
 
 /// What a gateway says that cannot start with this file.

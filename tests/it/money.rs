@@ -8,7 +8,7 @@ mod further;
 mod guard;
 mod keys;
 mod operations;
-mod room;
+pub mod room;
 mod storm;
 mod table;
 mod terms;

@@ -65,10 +65,10 @@ fn a_place_that_was_asked_for_must_be_usable() {
 }
 
 /// A disk of a few megabytes, if this may mount one; taken away with the test.
-struct Disk(Folder);
+pub struct Disk(pub Folder);
 
 impl Disk {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let folder = Folder::new("disk");
         std::fs::create_dir_all(folder.path()).expect("made");
         let mounted =
@@ -77,13 +77,13 @@ impl Disk {
     }
 
     /// Takes all the room there is.
-    fn fill(&self) {
+    pub fn fill(&self) {
         use std::io::Write as _;
         let mut file = std::fs::File::create(format!("{}/filling", self.0.path())).expect("made");
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn empty(&self) {
+    pub fn empty(&self) {
         std::fs::remove_file(format!("{}/filling", self.0.path())).expect("removed");
     }
 }
