@@ -1,4 +1,5 @@
-//! What is generated is committed and compared: the table of operations, and one file for each reason of a fault.
+//! What is generated is committed and compared: the table of operations, the OpenAPI document, and one file for
+//! each reason of a fault.
 //! `UPDATE=1 tests/run` writes them anew.
 
 use std::fs;
@@ -14,7 +15,7 @@ pub fn assert_golden(path: &str, actual: &str) {
 }
 
 /// Compares what was generated with what is committed.
-pub fn assert_same(path: &str, actual: &str) {
+fn assert_same(path: &str, actual: &str) {
     let path = Path::new(path);
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("created");
@@ -27,6 +28,11 @@ pub fn assert_same(path: &str, actual: &str) {
 #[test]
 fn the_table_of_operations() {
     assert_golden("operations.txt", &contract().table());
+}
+
+#[tokio::test]
+async fn the_openapi_document() {
+    assert_same("docs/openapi.json", &super::openapi::document().await);
 }
 
 #[test]

@@ -12,6 +12,7 @@ from browser.servers import Naive
 from conftest import BINARY, ROOT, browser_path, running
 from playwright.sync_api import expect, sync_playwright
 
+expect.set_options(timeout=20_000)
 OWN = {"/docs", "/docs/page.css", "/docs/page.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"}
 
 
