@@ -33,6 +33,8 @@ async fn whatever_is_sent_is_answered_or_ended_and_harms_nobody() {
     // Purchases lack their key, so that they are read and go no further.
     let corpus: Vec<Row> = rows().into_iter().chain(local_rows()).collect();
     let (next, corpus) = (AtomicU64::new(0), &corpus);
+    // Of each kind: taken, refused, and ended without a word of HTTP/1.
+    let told: [[AtomicU64; 3]; 4] = Default::default();
     std::thread::scope(|threads| {
         for _ in 0..AT_ONCE {
             threads.spawn(|| {
@@ -43,16 +45,30 @@ async fn whatever_is_sent_is_answered_or_ended_and_harms_nobody() {
                         return;
                     }
                     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-                    match seed % 4 {
+                    let kind = usize::try_from(seed % 4).expect("small");
+                    let answer = match kind {
                         0 => raw(at, &http1(&mut dice, corpus), seed),
                         1 => raw(at, &http2(&mut dice), seed),
                         2 => whole(&mut kept, at, &protobuf(&mut dice, corpus), seed),
                         _ => whole(&mut kept, at, &json(&mut dice, corpus), seed),
-                    }
+                    };
+                    let is_taken = answer.starts_with(b"HTTP/1.1 2");
+                    let how = if is_taken { 0 } else { 1 + usize::from(!answer.starts_with(b"HTTP/1.1 ")) };
+                    told[kind][how].fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
     });
+    for (kind, told) in ["HTTP/1", "frames of HTTP/2", "protobuf", "JSON"].iter().zip(&told) {
+        let [taken, refused, ended] = told.each_ref().map(|count| count.load(Ordering::Relaxed));
+        println!("{kind}: {taken} were taken, {refused} refused, {ended} ended without a word");
+        // What is spoiled too much, or too little, tries nothing. gRPC says both with 200.
+        let is_http1 = *kind == "HTTP/1" || *kind == "JSON";
+        assert!(
+            !is_http1 || taken.min(refused) * 50 > taken + refused,
+            "{kind}: {taken}, {refused}, {ended}"
+        );
+    }
     assert_eq!(gateway.get("/wallet").await.status, 200, "{}", gateway.log());
     let log = gateway.log();
     assert!(!log.contains("panicked") && !log.contains("\"level\":\"ERROR\""), "{log}");
@@ -136,7 +152,7 @@ const JSON: &[&[u8]] = &[
 /// The same with one to six things wrong with it.
 fn spoiled(dice: &mut Dice, sound: &[u8], words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = sound.to_vec();
-    for _ in 0..=dice.below(6) {
+    for _ in 0..=dice.below(6).min(dice.below(6)) {
         let at = dice.below(bytes.len() + 1);
         let end = (at + dice.below(12)).min(bytes.len());
         match dice.below(8) {
@@ -241,7 +257,7 @@ fn connected(at: SocketAddr) -> TcpStream {
 }
 
 /// Says it over a connection of its own, and hears the other side out.
-fn raw(at: SocketAddr, said: &[u8], seed: u64) {
+fn raw(at: SocketAddr, said: &[u8], seed: u64) -> Vec<u8> {
     let mut stream = connected(at);
     stream.set_read_timeout(Some(A_MOMENT)).expect("a socket");
     // It may be ended before all of it is said.
@@ -262,11 +278,12 @@ fn raw(at: SocketAddr, said: &[u8], seed: u64) {
         }
     }
     assert_no_5xx(&answer, said, seed);
+    answer
 }
 
 /// Says a request that HTTP can read, over a connection that is kept as long as the other side keeps it: one that does not want the
 /// body of what it refuses closes it after its answer.
-fn whole(kept: &mut Option<TcpStream>, at: SocketAddr, said: &[u8], seed: u64) {
+fn whole(kept: &mut Option<TcpStream>, at: SocketAddr, said: &[u8], seed: u64) -> Vec<u8> {
     let mut answer = Vec::new();
     if let Some(stream) = kept.take() {
         answer = answered(stream, said, kept);
@@ -284,6 +301,7 @@ fn whole(kept: &mut Option<TcpStream>, at: SocketAddr, said: &[u8], seed: u64) {
     if text.contains("connection: close") {
         *kept = None;
     }
+    answer
 }
 
 /// What is answered; nothing if the connection was closed before.
