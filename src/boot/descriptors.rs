@@ -10,8 +10,8 @@ use crate::edge::Limits;
 const RESERVE: usize = 64;
 /// The least that gizad starts with.
 const LEAST: usize = 128;
-/// What the listener of health gets at most.
-const ADMIN: usize = 64;
+/// What the admin listener gets at most: a browser alone keeps dozens.
+const ADMIN: usize = 256;
 
 /// The limits of the API and those of the admin listener, as far as the process's own limit goes, which is raised as far as
 /// it may be.
