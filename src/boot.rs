@@ -255,8 +255,12 @@ pub async fn serve(
         () = rotation.run(new_pairs) => {}
         () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => {}
         () = life => {
-            let cut_off = tasks.len();
-            tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
+            match tasks.len() {
+                0 => tracing::warn!("stopped early: somebody kept a connection open"),
+                cut_off => {
+                    tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
+                }
+            }
         }
     }
     let _logged = keeper.save().await;

@@ -33,7 +33,9 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt as _;
 use futures_util::future::Either;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderName, USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use tokio::time::Instant;
 use tonic_health::ServingStatus;
@@ -44,7 +46,7 @@ use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
-pub use accept::{Accept, Arriving, Door, Guest, Limits, Places};
+pub use accept::{Accept, Arriving, Door, Guest, Limits, Places, SPARE};
 pub use columns::{Columns, columns};
 pub use origin::{Ways, check as from_here, probe as from_a_probe};
 
@@ -243,11 +245,12 @@ impl Arrival {
     }
 }
 
-/// Says by what name a request can be asked about.
+/// Says by what name a request can be asked about, and that the answer is what it says it is.
 fn with_id(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_bytes(id.as_bytes()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

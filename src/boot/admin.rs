@@ -1,5 +1,5 @@
-//! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed without the API. It never asks the
-//! provider: a provider that is down is no reason to restart gizad.
+//! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed
+//! without the API. It never asks the provider: a provider that is down is no reason to restart gizad.
 
 mod page;
 mod status;
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -42,7 +42,6 @@ impl State {
 }
 
 /// What can be asked here.
-#[derive(Clone)]
 pub(super) struct Admin {
     pub(super) contract: &'static Contract,
     pub(super) traffic: Traffic,
@@ -105,7 +104,8 @@ impl Admin {
                     "only this machine is answered here, and whoever is let in by `kubectl port-forward`";
                 problem(StatusCode::FORBIDDEN, "Not from there", detail)
             }
-            _ => match edge::from_here(request.uri(), request.headers(), peer, &self.ways) {
+            // What a proxy hands on is not this machine's, wherever the proxy is.
+            _ => match edge::from_here(request.uri(), request.headers(), None, &self.ways) {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
@@ -136,6 +136,7 @@ impl Admin {
         let mut response = Response::new(Body::from(self.vitals.scrape(state, format).await));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
@@ -174,6 +175,7 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -4,14 +4,18 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
-use crate::edge::Limits;
+use crate::edge::{Limits, SPARE};
 
 /// What is kept for connections to the provider and the database, the files of ledger, state and audit log, and standard streams.
 const RESERVE: usize = 64;
+/// Connections on their way in and out, of both listeners.
+const PASSING: usize = 4 * SPARE;
 /// The least that gizad starts with.
-const LEAST: usize = 128;
+const LEAST: usize = 192;
 /// What the admin listener gets at most: a browser alone keeps dozens.
 const ADMIN: usize = 256;
+/// Each of its answers is made for whoever asks, and may be long.
+const ADMIN_STREAMS: u32 = 8;
 
 /// The limits of the API and those of the admin listener, as far as the process's own limit goes, which is raised as far as
 /// it may be.
@@ -50,13 +54,14 @@ fn raise() -> usize {
 
 fn shared(limits: &Limits, allowed: usize) -> (Limits, Limits) {
     let admin = ADMIN.min(allowed / 8).min(limits.connections);
-    let api = limits.connections.min(allowed.saturating_sub(RESERVE + admin));
-    let of = |connections: usize, per_peer: usize| Limits {
+    let api = limits.connections.min(allowed.saturating_sub(RESERVE + PASSING + admin));
+    let of = |connections: usize, per_peer: usize, streams: u32| Limits {
         connections,
         connections_per_peer: per_peer.min(connections),
+        streams,
         ..limits.clone()
     };
-    (of(api, limits.connections_per_peer), of(admin, admin.div_ceil(2)))
+    (of(api, limits.connections_per_peer, limits.streams), of(admin, admin.div_ceil(2), ADMIN_STREAMS))
 }
 
 #[cfg(test)]
@@ -73,11 +78,12 @@ mod tests {
             head_timeout: second,
             idle_timeout: second,
             write_timeout: second,
+            streams: 256,
         };
         for allowed in [LEAST, 256, 1024, 1_000_000] {
             let (api, admin) = shared(&limits, allowed);
-            assert!(api.connections + admin.connections + RESERVE <= allowed, "{allowed}");
-            assert!(api.connections >= 48 && admin.connections >= 16, "{allowed}");
+            assert!(api.connections + admin.connections + PASSING + RESERVE <= allowed, "{allowed}");
+            assert!(api.connections >= 40 && admin.connections >= 16, "{allowed}");
             assert!(api.connections_per_peer <= api.connections && admin.connections_per_peer >= 8);
         }
         assert_eq!(shared(&limits, 1_000_000).0.connections, 1024);

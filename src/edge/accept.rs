@@ -5,6 +5,7 @@ mod flow;
 mod places;
 mod pulse;
 mod stream;
+mod worth;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -26,13 +27,13 @@ use tokio::time::sleep;
 
 use door::Arrived;
 use flow::Turn;
-use places::Place;
+use places::{Full, Place};
 use pulse::{Order, Pulse};
 use stream::Begun;
 
 pub use door::{Door, Guest};
 pub use flow::Arriving;
-pub use places::Places;
+pub use places::{Places, SPARE};
 
 /// What some listeners allow together.
 #[derive(Clone, Debug)]
@@ -47,12 +48,12 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long the other side may not take what is there for it.
     pub write_timeout: Duration,
+    /// Streams at once in one HTTP/2 connection.
+    pub streams: u32,
 }
 
 /// The longest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// Streams at once in one HTTP/2 connection.
-const MAX_STREAMS: u32 = 256;
 /// How long to rest when the system has no descriptor left, before accepting again.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);
 
@@ -101,37 +102,63 @@ impl Accept {
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
-                accepted = self.next() => accepted,
+                accepted = self.door.next() => accepted,
                 () = &mut stop => break,
             };
-            match accepted {
-                Ok(Some((arrived, place))) => {
-                    let (serving, open) = (serve(arrived, place, answer.clone()), Open::new(&self.open));
+            let arrived = match accepted {
+                Ok(arrived) => arrived,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(EXHAUSTED_REST).await;
+                    continue;
+                }
+            };
+            // Whoever is gone already has no name.
+            let Ok(peer) = arrived.peer() else { continue };
+            let open = Open::new(&self.open);
+            let entered = self.places.try_enter(peer);
+            let waits = match entered {
+                Ok(place) => {
+                    let serving = serve(arrived, place, answer.clone());
                     #[expect(
                         clippy::disallowed_methods,
                         reason = "a connection's task, which its place waits for"
                     )]
                     tokio::spawn(serving.map(|()| drop(open)));
+                    continue;
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(EXHAUSTED_REST).await;
+                Err(full) => self.places.wait().ok_or(full),
+            };
+            let permit = match waits {
+                Ok(permit) => Some(permit),
+                // One peer that has all that it may have keeps nobody else waiting.
+                Err(Full::Peer) => None,
+                Err(Full::All) => tokio::select! {
+                    permit = self.places.wait_in_line() => permit,
+                    () = &mut stop => break,
+                },
+            };
+            let Some(permit) = permit else {
+                arrived.turn_away(FULL);
+                continue;
+            };
+            let (places, answer) = (self.places.clone(), answer.clone());
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a newcomer's task, which ends soon or has a place"
+            )]
+            tokio::spawn(async move {
+                let place = places.enter(peer).await;
+                drop(permit);
+                match place {
+                    Some(place) => serve(arrived, place, answer).await,
+                    None => arrived.turn_away(FULL),
                 }
-            }
+                drop(open);
+            });
         }
         drop(self.door);
         self.places.close().await;
-    }
-
-    /// The next connection, once there is a place for it; nothing if it is turned away.
-    async fn next(&self) -> io::Result<Option<(Arrived, Place)>> {
-        let arrived = self.door.next().await?;
-        let place = self.places.enter(arrived.peer()?).await;
-        if place.is_none() {
-            arrived.turn_away(FULL);
-        }
-        Ok(place.map(|place| (arrived, place)))
     }
 }
 
@@ -147,14 +174,14 @@ where
             let is_http2 = stream.is_http2();
             let calls = pulse.clone();
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let turn = Turn::new(&calls);
+                let mut turn = Turn::new(&calls);
                 let answering = answer(request.map(|body| turn.arriving(body)), guest.clone());
                 answering.map(move |response| Ok::<_, Infallible>(turn.answered(response, !is_http2)))
             });
             let stream = TokioIo::new(stream);
             let ended = if is_http2 {
                 pulse.speaks_http2();
-                finish(http2().serve_connection(stream, service), &pulse).await
+                finish(http2(place.streams()).serve_connection(stream, service), &pulse).await
             } else {
                 let connection =
                     http1::Builder::new().max_buf_size(MAX_HEAD).serve_connection(stream, service);
@@ -200,7 +227,7 @@ async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(
             }
             match pulse.told(cx.waker()) {
                 Order::End => return Poll::Ready(Ok(())),
-                Order::Leave if !is_finishing && pulse.waits() => return Poll::Ready(Ok(())),
+                Order::Leave if pulse.waits() => return Poll::Ready(Ok(())),
                 Order::Finish | Order::Leave if !is_finishing => {
                     is_finishing = true;
                     connection.as_mut().graceful_shutdown();
@@ -213,11 +240,11 @@ async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(
 }
 
 /// Rapid resets, floods of CONTINUATION and of settings are bounded by the library itself, whose limits are these.
-fn http2() -> http2::Builder<TokioExecutor> {
+fn http2(streams: u32) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(MAX_HEAD as u32)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(64)

@@ -17,14 +17,12 @@ const SCRIPT: &str = include_str!("docs/page.js");
 const STYLE: &str = include_str!("docs/page.css");
 
 /// The viewer, as `assets/swagger-ui` has it.
-const VIEWER: Packed = Packed {
-    kind: "text/javascript; charset=utf-8",
-    gzip: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
-};
-const VIEWER_STYLE: Packed = Packed {
-    kind: "text/css; charset=utf-8",
-    gzip: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
-};
+static VIEWER: Packed = Packed::new(
+    "text/javascript; charset=utf-8",
+    include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+);
+static VIEWER_STYLE: Packed =
+    Packed::new("text/css; charset=utf-8", include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")));
 
 /// What a browser may do with the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; \

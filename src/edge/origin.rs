@@ -18,6 +18,9 @@ use crate::fault::{Fault, Reason};
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// How the headers begin by which proxies said it before RFC 7239.
 const X_FORWARDED: &str = "x-forwarded-";
+/// Others by which proxies say whom they speak for.
+const OF_PROXIES: [&str; 5] =
+    ["x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-forwarded-for"];
 
 /// By what ways a request may come.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +58,10 @@ pub fn probe(uri: &Uri, headers: &HeaderMap, from: Option<IpAddr>, ways: &Ways) 
 pub(super) fn anyhow(uri: &Uri, headers: &HeaderMap, from: Option<IpAddr>, ways: &Ways) -> Result<(), Fault> {
     site(uri, headers)?;
     let trusted = from.is_some_and(|from| ways.proxies.iter().any(|proxies| proxies.contains(&from)));
-    let is_handed_on =
-        |name: &HeaderName| name == FORWARDED || name == VIA || name.as_str().starts_with(X_FORWARDED);
+    let is_handed_on = |name: &HeaderName| {
+        let other = || OF_PROXIES.contains(&name.as_str()) || name.as_str().starts_with(X_FORWARDED);
+        name == FORWARDED || name == VIA || other()
+    };
     match headers.keys().find(|name| is_handed_on(name)) {
         Some(name) if !trusted => {
             let detail =
@@ -105,6 +110,8 @@ fn authority(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
             target.as_str().as_bytes().eq_ignore_ascii_case(first).then(|| target.clone())
         }
     }
+    // No user has a place there (RFC 9110, section 4.2.4).
+    .filter(|authority| !authority.as_str().contains('@'))
 }
 
 /// This machine by address or by its one certain name, and what the operator has added.
@@ -167,9 +174,16 @@ mod tests {
         {
             assert_eq!(checked(&[("host", host)]), None, "{host}");
         }
-        for host in
-            ["evil.com", "localhost.evil.com", "10.0.0.1", "0.0.0.0:7070", "169.254.169.254", "", "a b"]
-        {
+        for host in [
+            "evil.com",
+            "evil.com@localhost",
+            "localhost.evil.com",
+            "10.0.0.1",
+            "0.0.0.0:7070",
+            "169.254.169.254",
+            "",
+            "a b",
+        ] {
             assert_eq!(checked(&[("host", host)]), Some(Reason::HostNotAllowed), "{host}");
         }
         assert_eq!(checked(&[]), Some(Reason::HostNotAllowed));
@@ -211,7 +225,15 @@ mod tests {
     #[test]
     fn what_was_handed_on_comes_from_a_proxy_that_is_trusted() {
         let host = ("host", "localhost");
-        for name in ["forwarded", "via", "x-forwarded-for", "X-Forwarded-Host", "x-forwarded-anything"] {
+        for name in [
+            "forwarded",
+            "via",
+            "x-forwarded-for",
+            "X-Forwarded-Host",
+            "x-forwarded-anything",
+            "X-Real-IP",
+            "cf-connecting-ip",
+        ] {
             for check in [check as Check, probe] {
                 let headers = [host, (name, "x")];
                 let untrusted = Some(Reason::ProxyNotTrusted);

@@ -1,32 +1,40 @@
 //! Texts that are compressed into the program: sent as they are to whoever takes that, and unpacked for others.
 
 use std::io::Read as _;
+use std::sync::OnceLock;
 
 use axum::body::Body;
+use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue, Response};
 
 /// A text that `build.rs` has compressed.
-#[derive(Clone, Copy)]
 pub(super) struct Packed {
-    pub(super) kind: &'static str,
-    pub(super) gzip: &'static [u8],
+    kind: &'static str,
+    gzip: &'static [u8],
+    /// As it is, once somebody has asked for it: one text for all, however many take their time over it.
+    text: OnceLock<Bytes>,
 }
 
 impl Packed {
+    pub(super) const fn new(kind: &'static str, gzip: &'static [u8]) -> Self {
+        Self { kind, gzip, text: OnceLock::new() }
+    }
+
     /// The text.
-    pub(super) fn text(self) -> String {
-        let mut text = String::new();
-        // What was packed when the program was built can be unpacked.
-        let _whole = GzDecoder::new(self.gzip).read_to_string(&mut text);
-        text
+    pub(super) fn text(&self) -> Bytes {
+        let unpacked = || {
+            let mut text = Vec::new();
+            // What was packed when the program was built can be unpacked.
+            let _whole = GzDecoder::new(self.gzip).read_to_end(&mut text);
+            text.into()
+        };
+        self.text.get_or_init(unpacked).clone()
     }
 
     /// An answer to somebody who has sent these headers.
-    pub(super) fn answer(self, asked: &HeaderMap) -> Response<Body> {
+    pub(super) fn answer(&self, asked: &HeaderMap) -> Response<Body> {
         let packed = takes_gzip(asked);
         let body = if packed { Body::from(self.gzip) } else { Body::from(self.text()) };
         let mut response = answer(self.kind, body);
@@ -45,7 +53,6 @@ pub(super) fn answer(kind: &'static str, body: Body) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

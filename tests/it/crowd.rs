@@ -88,7 +88,7 @@ async fn whoever_is_silent_or_slow_makes_room_for_newcomers() {
         "whoever was served stays before those who were not"
     );
     drop(last);
-    gateway.logged("connections had to go").await;
+    gateway.logged("connections were asked to go").await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -13,58 +14,94 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use super::pulse::{Pulse, Stage};
 
 /// From its head to the end of its answer, whether or not anybody waits for that.
-pub(super) struct Turn(Arc<Pulse>);
+pub(super) struct Turn {
+    pulse: Arc<Pulse>,
+    /// Until its request is here whole, or answered without being that.
+    arriving: Option<Arc<Mark>>,
+}
 
 impl Turn {
     /// Begins with the head.
     pub(super) fn new(pulse: &Arc<Pulse>) -> Self {
         pulse.begins();
-        Self(pulse.clone())
+        Self { pulse: pulse.clone(), arriving: None }
     }
 
     /// Its body, which may be on its way.
-    pub(super) fn arriving(&self, body: Incoming) -> Arriving {
-        let until_whole = (!body.is_end_stream()).then(|| Held::new(&self.0, Stage::Arriving));
-        Arriving { body, until_whole }
+    pub(super) fn arriving(&mut self, body: Incoming) -> Arriving {
+        self.arriving = (!body.is_end_stream()).then(|| Arc::new(Mark::new(&self.pulse, Stage::Arriving)));
+        Arriving { body, mark: self.arriving.clone() }
     }
 
     /// Its answer. What is at hand whole and has the connection to itself is written at once and needs no more watching.
-    pub(super) fn answered(self, response: Response<Body>, is_alone: bool) -> Response<Body> {
+    pub(super) fn answered(mut self, response: Response<Body>, is_alone: bool) -> Response<Body> {
+        // A call waits for the other side only once, though it may go on sending while it is answered.
+        if let Some(arriving) = self.arriving.take() {
+            arriving.end();
+        }
+        self.pulse.serves();
         if is_alone && response.body().size_hint().exact().is_some() {
             return response;
         }
-        let leaving = Held::new(&self.0, Stage::Leaving);
-        self.0.offers();
+        let leaving = Mark::new(&self.pulse, Stage::Leaving);
+        self.pulse.offers();
         response.map(|body| Body::new(Leaving { body, is_offered: true, turn: self, _leaving: leaving }))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.ends();
+        if let Some(arriving) = &self.arriving {
+            arriving.end();
+        }
+        self.pulse.ends();
     }
 }
 
 /// That a call is at a stage at which it waits for the other side.
-struct Held(Arc<Pulse>, Stage);
+struct Mark {
+    pulse: Arc<Pulse>,
+    stage: Stage,
+    is_over: AtomicBool,
+}
 
-impl Held {
+impl Mark {
     fn new(pulse: &Arc<Pulse>, stage: Stage) -> Self {
         pulse.enters(stage);
-        Self(pulse.clone(), stage)
+        Self { pulse: pulse.clone(), stage, is_over: AtomicBool::new(false) }
+    }
+
+    fn end(&self) {
+        if !self.is_over.swap(true, Relaxed) {
+            self.pulse.leaves(self.stage);
+        }
     }
 }
 
-impl Drop for Held {
+impl Drop for Mark {
     fn drop(&mut self) {
-        self.0.leaves(self.1);
+        self.end();
     }
 }
 
 /// The body of a request.
 pub struct Arriving {
     body: Incoming,
-    until_whole: Option<Held>,
+    mark: Option<Arc<Mark>>,
+}
+
+impl Arriving {
+    fn whole(&mut self) {
+        if let Some(mark) = self.mark.take() {
+            mark.end();
+        }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.whole();
+    }
 }
 
 impl hyper::body::Body for Arriving {
@@ -76,12 +113,12 @@ impl hyper::body::Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let read = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(Ok(frame)), Some(Held(pulse, _))) = (&read, &self.until_whole) {
+        if let (Some(Ok(frame)), Some(mark)) = (&read, &self.mark) {
             let length = frame.data_ref().map_or(0, Bytes::len);
-            pulse.excuse(i64::try_from(length).unwrap_or(i64::MAX));
+            mark.pulse.excuse(i64::try_from(length).unwrap_or(i64::MAX));
         }
         if read.is_none() || self.body.is_end_stream() {
-            self.until_whole = None;
+            self.whole();
         }
         Poll::Ready(read)
     }
@@ -101,14 +138,14 @@ struct Leaving {
     /// Whether it was given something that it has not yet come back from.
     is_offered: bool,
     turn: Turn,
-    _leaving: Held,
+    _leaving: Mark,
 }
 
 impl Leaving {
     fn offer(&mut self, is_offered: bool) {
         if self.is_offered != is_offered {
             self.is_offered = is_offered;
-            if is_offered { self.turn.0.offers() } else { self.turn.0.taken() }
+            if is_offered { self.turn.pulse.offers() } else { self.turn.pulse.taken() }
         }
     }
 }

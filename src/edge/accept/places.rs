@@ -9,16 +9,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fnv::FnvHashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Limits;
-use super::pulse::{GRACE, Order, Patience, Pulse, Worth};
+use super::pulse::{Order, Patience, Pulse};
+use super::worth::Worth;
+use crate::ambient;
 
 /// How often everybody is looked at, unless a limit is shorter than four times this.
 const TICK: Duration = Duration::from_millis(250);
+/// How many may be on their way out, and how many newcomers may wait for a place, beside those that there are places for.
+pub const SPARE: usize = 16;
+/// How long a newcomer waits for a place, and how often it looks again.
+const PATIENCE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(5);
+/// How long somebody who was asked to finish may wait for the other side.
+const LINGER: Duration = Duration::from_secs(5);
 /// After how many ticks it is said again that somebody had to go.
 const SAID_AGAIN: u32 = 40;
 
@@ -50,6 +59,7 @@ pub struct Places {
     /// Somebody has gone.
     gone: Notify,
     staying: TaskTracker,
+    waiting: Arc<Semaphore>,
     closing: AtomicBool,
     /// How many had to go for somebody else, and how many newcomers found no place.
     displaced: AtomicU64,
@@ -60,7 +70,16 @@ pub struct Places {
 struct Here {
     next: u64,
     all: FnvHashMap<u64, (Peer, Arc<Pulse>)>,
-    of: FnvHashMap<Peer, usize>,
+    of: FnvHashMap<Peer, Count>,
+    /// How many were asked to make room and have not gone yet.
+    leaving: usize,
+}
+
+/// Of one peer.
+#[derive(Default)]
+struct Count {
+    all: usize,
+    leaving: usize,
 }
 
 /// One place, until it is dropped.
@@ -85,6 +104,7 @@ impl Places {
             head: ticks(limits.head_timeout),
             idle: ticks(limits.idle_timeout),
             write: ticks(limits.write_timeout),
+            linger: ticks(limits.write_timeout.min(LINGER)),
         };
         Self {
             limits,
@@ -94,64 +114,78 @@ impl Places {
             here: Mutex::default(),
             gone: Notify::new(),
             staying: TaskTracker::new(),
+            waiting: Arc::new(Semaphore::new(SPARE)),
             closing: AtomicBool::new(false),
             displaced: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
     }
 
-    /// A place for a newcomer, as soon as there is one; nothing if its peer has all that it may have, and gizad works for all of
-    /// them.
-    pub(super) async fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
-        loop {
-            match self.try_enter(peer) {
-                Ok(place) => return Some(place),
-                Err(Full::Refused) => {
-                    self.refused.fetch_add(1, Relaxed);
-                    return None;
-                }
-                // Somebody who can be spared by then is as good as somebody who has gone.
-                Err(Full::Waiting) => drop(timeout(GRACE / 2, self.gone.notified()).await),
-            }
-        }
-    }
-
-    fn try_enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
+    /// A place for a newcomer. If there is none, and somebody can be spared, that one goes and the newcomer has its place at once.
+    pub(super) fn try_enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
         let mut here = self.here();
-        let its_own = here.of.get(&peer).is_some_and(|count| *count >= self.limits.connections_per_peer);
-        if its_own {
-            let leaving = self.displace(&here, Some(peer));
-            return Err(if leaving { Full::Waiting } else { Full::Refused });
-        }
-        if here.all.len() >= self.limits.connections {
-            self.displace(&here, None);
-            return Err(Full::Waiting);
+        let (all, own) = (here.staying(None), here.staying(Some(peer)));
+        if all >= self.limits.connections {
+            self.displace(&mut here, None).ok_or(Full::All)?;
+        } else if own >= self.limits.connections_per_peer {
+            self.displace(&mut here, Some(peer)).ok_or(Full::Peer)?;
         }
         let number = here.next;
         here.next = number.wrapping_add(1);
         let pulse = Arc::new(Pulse::new(self.clock.clone()));
         here.all.insert(number, (peer, pulse.clone()));
-        *here.of.entry(peer).or_default() += 1;
+        here.of.entry(peer).or_default().all += 1;
         if self.closing.load(Relaxed) {
             pulse.tell(Order::Finish);
         }
         Ok(Place { places: self.clone(), number, pulse, _staying: self.staying.token() })
     }
 
-    /// Has one make room that can be spared, of a peer or of all; says whether one will, or can soon be asked to.
-    fn displace(&self, here: &Here, of: Option<Peer>) -> bool {
-        let those = || here.all.iter().filter(|(_, (peer, _))| of.is_none_or(|of| of == *peer));
+    /// Whether a newcomer may wait for a place beside the others, and until when it holds that chance.
+    pub(super) fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
+    }
+
+    /// The same, as soon as another has stopped waiting.
+    pub(super) async fn wait_in_line(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().acquire_owned().await.ok()
+    }
+
+    /// A place for a newcomer within a moment, or none.
+    pub(super) async fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+        let until = ambient::instant() + PATIENCE;
+        loop {
+            match self.try_enter(peer) {
+                Ok(place) => return Some(place),
+                // Somebody who can be spared by then is as good as somebody who has gone.
+                Err(_) if ambient::instant() < until => drop(timeout(AGAIN, self.gone.notified()).await),
+                Err(_) => {
+                    self.refused.fetch_add(1, Relaxed);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Has one make room that can be spared, of a peer or of all; nothing if there is none, or if too many have been asked to and
+    /// are still there.
+    fn displace(&self, here: &mut Here, of: Option<Peer>) -> Option<()> {
+        if here.leaving >= SPARE {
+            return None;
+        }
+        let those = here.all.iter().filter(|(_, (peer, _))| of.is_none_or(|of| of == *peer));
         // Of two that came to the same tick, the older one.
         let turn = |(number, (_, pulse)): (&u64, &(Peer, Arc<Pulse>))| Some((pulse.turn()?, *number));
-        match those().filter_map(turn).min() {
-            // Whoever was not spared for it might have been a caller.
-            Some((turn, _)) if matches!(turn.worth, Worth::Newcomer | Worth::Busy) => true,
-            Some((_, number)) => {
-                self.displaced.fetch_add(1, Relaxed);
-                here.all.get(&number).inspect(|(_, pulse)| pulse.tell(Order::Leave)).is_some()
-            }
-            None => those().any(|(_, (_, pulse))| pulse.is_leaving()),
+        let (turn, number) = those.filter_map(turn).min()?;
+        if matches!(turn.worth, Worth::Newcomer | Worth::Busy) {
+            return None;
         }
+        let (peer, pulse) = here.all.get(&number)?;
+        pulse.tell(Order::Leave);
+        here.of.entry(*peer).or_default().leaving += 1;
+        here.leaving += 1;
+        self.displaced.fetch_add(1, Relaxed);
+        Some(())
     }
 
     /// Looks after everybody's time, for ever.
@@ -166,7 +200,11 @@ impl Places {
             let gone = (self.displaced.load(Relaxed), self.refused.load(Relaxed));
             if gone != said && now >= quiet_until {
                 let (displaced, refused) = (gone.0 - said.0, gone.1 - said.1);
-                tracing::warn!(displaced, refused, "connections had to go, because there was no place left");
+                tracing::warn!(
+                    displaced,
+                    refused,
+                    "connections were asked to go, or turned away, because there was no place left"
+                );
                 (quiet_until, said) = (now.saturating_add(SAID_AGAIN), gone);
             }
         }
@@ -188,23 +226,42 @@ impl Places {
 }
 
 /// Why there is no place.
-#[derive(Debug, PartialEq, Eq)]
-enum Full {
-    /// There will be one.
-    Waiting,
-    /// Nobody of this peer can be spared.
-    Refused,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Nobody can be spared.
+    All,
+    /// Nobody of this peer can be.
+    Peer,
 }
 
 impl Here {
+    /// How many there are, of a peer or of all, without those that were asked to go.
+    fn staying(&self, of: Option<Peer>) -> usize {
+        match of {
+            None => self.all.len().saturating_sub(self.leaving),
+            Some(peer) => self.of.get(&peer).map_or(0, |count| count.all.saturating_sub(count.leaving)),
+        }
+    }
+
     fn remove(&mut self, number: u64) {
-        let Some((peer, _)) = self.all.remove(&number) else { return };
+        let Some((peer, pulse)) = self.all.remove(&number) else { return };
+        // Only who makes room is told so before it is gone.
+        let leaving = usize::from(pulse.is_displaced());
+        self.leaving = self.leaving.saturating_sub(leaving);
         if let Some(count) = self.of.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
+            count.all = count.all.saturating_sub(1);
+            count.leaving = count.leaving.saturating_sub(leaving);
+            if count.all == 0 {
                 self.of.remove(&peer);
             }
         }
+    }
+}
+
+impl Place {
+    /// Streams that its connection may have at once.
+    pub(super) fn streams(&self) -> u32 {
+        self.places.limits.streams
     }
 }
 
@@ -216,111 +273,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::task::Poll;
-
-    use super::*;
-
-    fn places(connections: usize, connections_per_peer: usize) -> Arc<Places> {
-        let minute = Duration::from_secs(60);
-        Arc::new(Places::new(Limits {
-            connections,
-            connections_per_peer,
-            head_timeout: minute,
-            idle_timeout: minute,
-            write_timeout: minute,
-        }))
-    }
-
-    fn is_told(place: &Place, order: Order) -> bool {
-        place.pulse.told(std::task::Waker::noop()) == order
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn newcomers_displace_those_who_wait_and_never_those_who_are_worked_for() {
-        let places = places(3, 3);
-        let (one, two) = (Peer::User(1), Peer::User(2));
-        let busy = places.try_enter(one).expect("a place");
-        busy.pulse.begins();
-        let served = places.try_enter(one).expect("a place");
-        served.pulse.begins();
-        served.pulse.ends();
-        let silent = places.try_enter(one).expect("a place");
-        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
-        assert!(is_told(&silent, Order::Stay), "it has only just come");
-        sleep(GRACE).await;
-        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
-        let told = [&silent, &served, &busy].map(|place| place.pulse.told(std::task::Waker::noop()));
-        assert_eq!(told, [Order::Leave, Order::Stay, Order::Stay]);
-        drop(silent);
-        let other = places.try_enter(two).expect("that of the silent one");
-        other.pulse.begins();
-        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting));
-        assert!(is_told(&served, Order::Leave));
-        assert_eq!(places.try_enter(two).err(), Some(Full::Waiting), "nobody else can be spared");
-        assert!(is_told(&busy, Order::Stay) && is_told(&other, Order::Stay));
-        drop(busy);
-        assert!(places.try_enter(two).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_peer_that_has_all_its_places_displaces_only_itself() {
-        let places = places(100, 2);
-        let (one, two) = (Peer::User(1), Peer::User(2));
-        let other = places.try_enter(two).expect("a place");
-        let busy = places.try_enter(one).expect("a place");
-        busy.pulse.begins();
-        let silent = places.try_enter(one).expect("a place");
-        sleep(GRACE).await;
-        for _ in 0..2 {
-            assert_eq!(places.try_enter(one).err(), Some(Full::Waiting), "the silent one is on its way");
-        }
-        assert!(is_told(&silent, Order::Leave) && is_told(&other, Order::Stay));
-        drop(silent);
-        let next = places.enter(one).await.expect("its place");
-        next.pulse.begins();
-        assert!(places.enter(one).await.is_none(), "all are at work");
-        drop(busy);
-        assert!(places.enter(one).await.is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_finds_all_at_work_waits_for_one_to_be_done() {
-        let places = places(1, 1);
-        let busy = places.try_enter(Peer::User(1)).expect("a place");
-        busy.pulse.begins();
-        let (waiting, ()) = tokio::join!(places.enter(Peer::User(2)), async {
-            sleep(Duration::from_secs(5)).await;
-            busy.pulse.ends();
-            poll_fn(|cx| match busy.pulse.told(cx.waker()) {
-                Order::Leave => Poll::Ready(()),
-                Order::Stay | Order::Finish | Order::End => Poll::Pending,
-            })
-            .await;
-            drop(busy);
-        });
-        assert!(waiting.is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_close_waits_for_everybody_and_newcomers_are_told() {
-        let places = places(2, 2);
-        let here = places.try_enter(Peer::User(1)).expect("a place");
-        let closing = tokio::join!(timeout(Duration::from_secs(9), places.close()), async {
-            assert!(is_told(&here, Order::Finish));
-            let late = places.try_enter(Peer::User(1)).expect("a place");
-            assert!(is_told(&late, Order::Finish));
-            drop((here, late));
-        });
-        assert!(closing.0.is_ok());
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_peer() {
-        let at = |text: &str| Peer::at(text.parse().expect("an address"));
-        assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:0:0:1"));
-        assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
-        assert_ne!(at("10.0.0.1"), at("10.0.0.2"));
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use super::worth::{Turn, Worth};
 use crate::ambient;
 
 /// The most that a connection may send beside the heads and bodies of requests, in bytes, before time has forgiven it: thirty
@@ -18,8 +19,9 @@ const MAX_EXCESS: i64 = 512 * 1024;
 const FORGIVEN: i64 = 256;
 /// How long it counts as new that something is there to be taken, in ticks.
 const NEW: u32 = 2;
-/// How long somebody may take to say something, who has just come or just had an answer, before another may have the place.
-pub(super) const GRACE: Duration = Duration::from_millis(40);
+/// How long a newcomer may take to say something before another may have the place, and how long whoever was just answered.
+const GRACE: Duration = Duration::from_millis(15);
+const BUSY: Duration = Duration::from_millis(40);
 /// What the head of one request may have taken.
 const HEAD: i64 = super::MAX_HEAD as i64;
 
@@ -31,7 +33,7 @@ pub(super) enum Order {
     Stay,
     /// To finish what it has begun, and to take nothing new.
     Finish,
-    /// To make room: to end now, unless gizad works at a call of it, and then after that.
+    /// To make room: to end now if it waits for the other side, and to finish if gizad has begun to work for it meanwhile.
     Leave,
     /// To end now.
     End,
@@ -46,6 +48,8 @@ pub(super) struct Patience {
     pub(super) idle: u32,
     /// Not taking the answer that is there.
     pub(super) write: u32,
+    /// Waiting for the other side when it was asked to finish.
+    pub(super) linger: u32,
 }
 
 /// Where a call waits for the other side.
@@ -55,28 +59,6 @@ pub(super) enum Stage {
     Arriving,
     /// Its answer is not gone.
     Leaving,
-}
-
-/// When a connection's turn comes to make room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    pub(super) worth: Worth,
-    since: u32,
-}
-
-/// What a connection is worth beside others, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Worth {
-    /// It does not take what it has asked for.
-    Untaken,
-    /// It has never had an answer.
-    Unknown,
-    /// It has come just now, and its request may be on its way: somebody else waits for what becomes of it.
-    Newcomer,
-    /// It has had an answer, and keeps the connection for the next.
-    Idle,
-    /// It has had one just now, and the next may be on its way: somebody else waits likewise.
-    Busy,
 }
 
 /// Of one connection.
@@ -104,6 +86,9 @@ pub(super) struct Pulse {
     /// What it has sent beside heads and bodies, in bytes.
     excess: AtomicI64,
     order: AtomicU8,
+    displaced: AtomicBool,
+    /// For how many ticks it has waited for the other side since it was asked to finish.
+    lingered: AtomicU32,
     waker: AtomicWaker,
 }
 
@@ -126,6 +111,8 @@ impl Pulse {
             blocked: AtomicU32::new(0),
             excess: AtomicI64::new(0),
             order: AtomicU8::new(Order::Stay as u8),
+            displaced: AtomicBool::new(false),
+            lingered: AtomicU32::new(0),
             waker: AtomicWaker::new(),
         }
     }
@@ -176,6 +163,7 @@ impl Pulse {
     /// A call waits for the other side from now on.
     pub(super) fn enters(&self, stage: Stage) {
         self.at(stage).fetch_add(1, Relaxed);
+        self.stir();
     }
 
     /// It does no longer.
@@ -190,17 +178,30 @@ impl Pulse {
         }
     }
 
-    /// The answer to a call is gone, or will never be needed.
-    pub(super) fn ends(&self) {
+    /// The answer to a call is there.
+    pub(super) fn serves(&self) {
         self.served.store(true, Relaxed);
         let answered = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.answered.store(answered, Relaxed);
+    }
+
+    /// That answer is gone, or will never be needed.
+    pub(super) fn ends(&self) {
         self.since.store(self.now(), Relaxed);
         self.open.fetch_sub(1, Relaxed);
+        self.stir();
+    }
+
+    /// Has it looked at again, if it was told something that may have come true.
+    fn stir(&self) {
+        if self.order() >= Order::Finish {
+            self.waker.wake();
+        }
     }
 
     /// Something is there for the other side to take.
     pub(super) fn offers(&self) {
+        self.since.store(self.now(), Relaxed);
         if self.offered.fetch_add(1, Relaxed) == 0 {
             self.stalled.store(self.now(), Relaxed);
         }
@@ -223,7 +224,17 @@ impl Pulse {
         }
     }
 
+    /// The system has taken some of what it did not take before.
+    pub(super) fn moves(&self) {
+        if self.blocked.load(Relaxed) != 0 {
+            self.blocked.store(self.now().wrapping_add(1).max(1), Relaxed);
+        }
+    }
+
     pub(super) fn tell(&self, order: Order) {
+        if order == Order::Leave {
+            self.displaced.store(true, Relaxed);
+        }
         if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
             self.waker.wake();
         }
@@ -260,21 +271,27 @@ impl Pulse {
         // What the system does not take at once is more than a caller leaves lying; in HTTP/2 there is always something on its way.
         let is_untaken = self.blocked.load(Relaxed) != 0
             || self.offered.load(Relaxed) > 0 && !is_new(self.stalled.load(Relaxed));
-        let fresh_until = Duration::from_micros(self.answered.load(Relaxed)) + GRACE;
-        let is_fresh = self.begun.elapsed() < fresh_until;
-        let worth = match (self.served.load(Relaxed), is_fresh) {
-            _ if is_untaken => Worth::Untaken,
-            (false, false) => Worth::Unknown,
-            (false, true) => Worth::Newcomer,
-            (true, false) => Worth::Idle,
-            (true, true) => Worth::Busy,
+        let age = self.begun.elapsed();
+        let worth = if is_untaken {
+            Worth::Untaken
+        } else if !self.served.load(Relaxed) {
+            if age < GRACE { Worth::Newcomer } else { Worth::Unknown }
+        } else if age < Duration::from_micros(self.answered.load(Relaxed)) + BUSY {
+            Worth::Busy
+        } else {
+            Worth::Idle
         };
         Some(Turn { worth, since })
     }
 
-    /// Whether it was told to make room.
-    pub(super) fn is_leaving(&self) -> bool {
+    /// Whether it is told to go.
+    fn is_leaving(&self) -> bool {
         self.order() >= Order::Leave
+    }
+
+    /// Whether it was told to make room, whatever it was told since.
+    pub(super) fn is_displaced(&self) -> bool {
+        self.displaced.load(Relaxed)
     }
 
     /// Looks at it once a tick, and tells it what follows.
@@ -286,9 +303,19 @@ impl Pulse {
         let stuck = blocked != 0 && now.wrapping_sub(blocked.wrapping_sub(1)) >= patience.write;
         let untaken =
             self.offered.load(Relaxed) > 0 && now.wrapping_sub(self.stalled.load(Relaxed)) >= patience.write;
-        if stuck || untaken {
+        // Others may be at work in the same connection; they finish.
+        if stuck || untaken && self.waits() {
             return self.tell(Order::End);
+        } else if untaken {
+            self.tell(Order::Finish);
         }
+        if self.order() >= Order::Finish && self.waits() {
+            if self.lingered.fetch_add(1, Relaxed) >= patience.linger {
+                self.tell(Order::End);
+            }
+            return;
+        }
+        self.lingered.store(0, Relaxed);
         if self.open.load(Relaxed) > 0 {
             return;
         }
@@ -297,9 +324,6 @@ impl Pulse {
             if rested >= patience.head {
                 self.tell(Order::End);
             }
-        } else if rested >= patience.idle.saturating_add(patience.write) {
-            // It was told to finish and has not.
-            self.tell(Order::End);
         } else if rested >= patience.idle {
             self.tell(Order::Finish);
         }
@@ -307,137 +331,4 @@ impl Pulse {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Patience = Patience { head: 4, idle: 20, write: 10 };
-
-    fn pulse() -> (Arc<AtomicU32>, Pulse) {
-        let clock = Arc::new(AtomicU32::new(u32::MAX - 2));
-        (clock.clone(), Pulse::new(clock))
-    }
-
-    /// What it is told, tick by tick, until it is told to end.
-    fn until_end(clock: &AtomicU32, pulse: &Pulse) -> Vec<u32> {
-        let mut told = Vec::new();
-        for tick in 0..100 {
-            pulse.look(&PATIENCE);
-            let order = pulse.order();
-            if order >= Order::Finish && told.is_empty() {
-                told.push(tick);
-            }
-            if order == Order::End {
-                told.push(tick);
-                return told;
-            }
-            clock.fetch_add(1, Relaxed);
-        }
-        told
-    }
-
-    #[test]
-    fn whoever_says_nothing_ends_after_the_time_of_a_head() {
-        let (clock, pulse) = pulse();
-        assert_eq!(until_end(&clock, &pulse), [4, 4]);
-    }
-
-    #[test]
-    fn a_head_byte_by_byte_gets_no_more_time() {
-        let (clock, pulse) = pulse();
-        for _ in 0..3 {
-            pulse.read(1);
-            clock.fetch_add(1, Relaxed);
-        }
-        assert_eq!(until_end(&clock, &pulse), [1, 1]);
-        let (clock, kept) = self::pulse();
-        kept.read(100);
-        kept.begins();
-        kept.ends();
-        clock.fetch_add(10, Relaxed);
-        kept.read(1);
-        assert_eq!(until_end(&clock, &kept), [4, 4], "on a connection that was served before, too");
-    }
-
-    #[test]
-    fn an_idle_one_is_asked_to_finish_first() {
-        let (clock, pulse) = pulse();
-        pulse.speaks_http2();
-        pulse.read(17);
-        assert_eq!(until_end(&clock, &pulse), [20, 30], "a ping is no head");
-    }
-
-    #[test]
-    fn a_call_has_the_time_that_it_needs() {
-        let (clock, pulse) = pulse();
-        pulse.read(100);
-        pulse.begins();
-        assert_eq!(until_end(&clock, &pulse), [] as [u32; 0]);
-        assert_eq!(pulse.turn(), None, "and is given up for nobody");
-        for stage in [Stage::Arriving, Stage::Leaving] {
-            pulse.enters(stage);
-            assert!(pulse.turn().is_some(), "{stage:?} waits for the other side");
-            pulse.leaves(stage);
-        }
-    }
-
-    #[test]
-    fn an_answer_that_is_not_taken_ends_it() {
-        let (clock, blocked) = pulse();
-        blocked.begins();
-        blocked.flows(false);
-        assert_eq!(until_end(&clock, &blocked), [10, 10]);
-        let (clock, offered) = pulse();
-        offered.begins();
-        offered.offers();
-        clock.fetch_add(9, Relaxed);
-        offered.offers();
-        offered.taken();
-        assert_eq!(until_end(&clock, &offered), [10, 10], "from the last that was taken");
-    }
-
-    #[test]
-    fn noise_is_forgiven_by_time_and_by_calls() {
-        let (clock, pulse) = pulse();
-        pulse.speaks_http2();
-        pulse.read(MAX_EXCESS as usize);
-        assert_eq!(pulse.order(), Order::Stay);
-        pulse.look(&PATIENCE);
-        pulse.read(FORGIVEN as usize);
-        pulse.begins();
-        pulse.read(HEAD as usize);
-        assert_eq!(pulse.order(), Order::Stay);
-        pulse.read(1);
-        assert_eq!(pulse.order(), Order::End);
-        let (_, quiet) = self::pulse();
-        quiet.begins();
-        quiet.excuse(1 << 40);
-        quiet.read(MAX_EXCESS as usize + 1);
-        assert_eq!(quiet.order(), Order::End, "nothing is excused in advance");
-        drop(clock);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_connection_is_worth() {
-        let clock = Arc::new(AtomicU32::new(7));
-        let [silent, idle, untaken, later, busy] = std::array::from_fn(|_| Pulse::new(clock.clone()));
-        idle.begins();
-        idle.ends();
-        untaken.begins();
-        untaken.enters(Stage::Leaving);
-        untaken.offers();
-        clock.fetch_add(1, Relaxed);
-        later.begins();
-        later.ends();
-        clock.fetch_add(NEW, Relaxed);
-        tokio::time::advance(GRACE).await;
-        busy.begins();
-        busy.ends();
-        let fresh = Pulse::new(clock);
-        let turns = [&untaken, &silent, &idle, &later].map(Pulse::turn);
-        assert!(turns.is_sorted() && turns.iter().all(Option::is_some), "{turns:?}");
-        let worth = |pulse: &Pulse| pulse.turn().map(|turn| turn.worth);
-        assert_eq!((worth(&fresh), worth(&busy)), (Some(Worth::Newcomer), Some(Worth::Busy)));
-        tokio::time::advance(GRACE).await;
-        assert_eq!((worth(&fresh), worth(&busy)), (Some(Worth::Unknown), Some(Worth::Idle)));
-    }
-}
+mod tests;

@@ -60,8 +60,9 @@ impl Begun {
 
     /// Notes whether the system took what was written.
     fn noted<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_pending() {
-            self.pulse.flows(false);
+        match &written {
+            Poll::Pending => self.pulse.flows(false),
+            Poll::Ready(_) => self.pulse.moves(),
         }
         written
     }
