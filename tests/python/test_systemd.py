@@ -217,8 +217,7 @@ def provider():
         env={**os.environ, "GIZAD_LOG_FORMAT": "json"}, stderr=subprocess.PIPE, text=True,
     )
     try:
-        ready = json.loads(next(line for line in process.stderr if "127.0.0.1:" in line))
-        yield next(value for value in ready.values() if isinstance(value, str) and re.fullmatch(r"127\.0\.0\.1:\d+", value))
+        yield json.loads(process.stderr.readline())["url"]
     finally:
         process.terminate()
         process.wait(timeout=40)
@@ -231,7 +230,7 @@ def service(folder, url, confined):
     given = {name: value.replace("/run/gizad", str(folder / "run")) for name, value in given.items()}
     environment = given | {
         "STATE_DIRECTORY": str(folder / "state"), "CREDENTIALS_DIRECTORY": str(folder / "credentials"),
-        "GIZAD_UPSTREAM_URL": f"http://{url}/api", "GIZAD_LISTEN_API": "127.0.0.1:0", "GIZAD_LISTEN_ADMIN": "127.0.0.1:0",
+        "GIZAD_UPSTREAM_URL": url, "GIZAD_LISTEN_API": "127.0.0.1:0", "GIZAD_LISTEN_ADMIN": "127.0.0.1:0",
         "GIZAD_LOG_FORMAT": "json",
     }
     arguments = unit()["ExecStart"][0].replace("/etc/gizad", str(folder)).split()[1:]
