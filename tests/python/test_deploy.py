@@ -248,7 +248,7 @@ def test_gizad_answers_the_probes_and_its_caller(folder, caller, tmp_path, tls, 
             told = yaml.safe_load((manifests.BASES / "central" / "service.yaml").read_text())
             where = f"{told['metadata']['name']}.gizad.svc"
             assert asked(f"{face}/catalog/vps-plans", Host=f"{where}:7070")[0] == 200
-            assert asked(f"{face}/catalog/vps-plans", Host="gizad.elsewhere.svc:7070")[0] == 403
+            assert asked(f"{face}/catalog/vps-plans", Host="gizad.elsewhere.svc:7070")[0] == 421
 
 
 def test_the_programs_user_is_the_caller_on_the_shared_socket(tmp_path, tls, provider):
@@ -264,7 +264,7 @@ def test_the_programs_user_is_the_caller_on_the_shared_socket(tmp_path, tls, pro
         [mount] = [mount for mount in shop["volumeMounts"] if mount["name"] == "socket"]
         [its] = [one["value"] for one in shop["env"] if one["name"] == "GIZAD_SOCKET"]
         assert os.path.dirname(its) == mount["mountPath"] and ready["socket"] == str(tmp_path) + its
-        for method, path, status in [("GET", "/wallet", 200), ("POST", "/vps/1/start", 200), ("GET", "/operations", 200)]:
+        for method, path, status in [("GET", "/wallet", 200), ("POST", "/vps/1/start", 200), ("GET", "/profile", 200)]:
             with socket.socket(socket.AF_UNIX) as connected:
                 connected.connect(ready["socket"])
                 connection = http.client.HTTPConnection("localhost")
