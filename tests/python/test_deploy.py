@@ -6,10 +6,12 @@ import copy
 import http.client
 import json
 import os
+import pathlib
 import re
 import socket
 import ssl
 import subprocess
+import sys
 import tomllib
 import urllib.error
 import urllib.request
@@ -365,3 +367,51 @@ def test_gizad_takes_the_settings_of_compose(tmp_path):
     assert f"uid = {app['user'].split(':')[0]}\n" in file.read_text()
     # The app's group is gizad's, which `socket_mode` lets in.
     assert app["user"].split(":")[1] == service["user"].split(":")[1]
+
+
+# --- The image --------------------------------------------------------------------------------------------------------------
+
+
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+
+
+def test_the_dockerfile_is_sound():
+    linter = pathlib.Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([linter, DOCKERFILE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = DOCKERFILE.read_text().partition("FROM scratch\n")[2]
+    assert "FROM" not in last and "RUN" not in last
+    told = dict(line.split(" ", 1) for line in last.splitlines() if line and line[0].isupper())
+    # A number, as every manifest says it.
+    user, group = told["USER"].split(":")
+    assert user.isdigit() and int(user) > 0
+    for folder, name, pod in every_pod():
+        context = pod["spec"]["securityContext"] | manifests.gizad(pod)["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group)), name
+    assert manifests.compose()[1]["services"]["gizad"]["user"] == told["USER"]
+    # What needs no shell: words in brackets.
+    assert json.loads(told["ENTRYPOINT"]) == ["/gizad"]
+    health = json.loads(told["HEALTHCHECK"].partition("CMD ")[2])
+    assert health == ["/gizad", "health"]
+    usage = subprocess.run([BINARY, *health[1:], "--help"], capture_output=True, text=True)
+    assert usage.returncode == 0, usage.stderr
+
+
+def test_the_image_is_built_from_what_it_needs_and_from_no_key():
+    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+
+    def is_sent(path):
+        parts = pathlib.PurePosixPath(path)
+        return not any(one.match(pattern) and len(one.parts) == pattern.count("/") + 1
+                       for one in [parts, *parts.parents] for pattern in ignored)
+    source = "\n".join(path.read_text() for path in [ROOT / "build.rs", *(ROOT / "src").rglob("*.rs")])
+    packed = re.findall(r'"((?:docs|assets|deploy)/[^"]+)"', (ROOT / "build.rs").read_text())
+    included = re.findall(r'include_(?:str|bytes)!\("\.\./(deploy/[^"]+)"\)', source)
+    assert "docs/openapi.json" in packed and included == ["deploy/gizad.toml"]
+    for path in [*packed, *included, "Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs", "proto/gizad/v1/vps.proto"]:
+        assert (ROOT / path).exists() and is_sent(path), path
+    secrets = [file["file"] for file in manifests.compose()[1]["secrets"].values()]
+    kept = (ROOT / ".gitignore").read_text().splitlines()
+    for path in [f"deploy/{file.removeprefix('./')}" for file in secrets]:
+        assert not is_sent(path) and f"/{path}" in kept
+    assert not is_sent(".git/config") and not is_sent("target/debug/gizad") and not is_sent("tests/shape.rs")
