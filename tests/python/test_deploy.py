@@ -113,9 +113,9 @@ def tls(tmp_path_factory):
     return {name: (folder / name).read_text() for name in ("tls.crt", "tls.key")}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def provider():
-    """A provider that accepts the key of the Secret, and what it calls itself."""
+    """A provider that accepts the key of the Secret, and where it is."""
     process = subprocess.Popen(
         [BINARY, "sandbox", "--listen", "127.0.0.1:0"],
         env={**os.environ, "GIZAD_LOG_FORMAT": "json"}, stderr=subprocess.PIPE, text=True,
@@ -177,7 +177,7 @@ def served(arguments, environment, url, **settings):
                 break
         else:
             raise AssertionError(said)
-        yield said[-1]
+        yield said[-1] | {"process": process}
     finally:
         process.terminate()
         rest = process.stderr.read()
@@ -274,6 +274,38 @@ def test_the_programs_user_is_the_caller_on_the_shared_socket(tmp_path, tls, pro
                 connection.request(method, path)
                 answer = connection.getresponse()
                 assert answer.status == status, answer.read()
+
+
+def as_kubelet(place, files, turn):
+    """Lays out a Secret as kubelet does: links to a folder that is replaced as a whole, so that nobody sees half of a change."""
+    version = place / f"..{turn}"
+    version.mkdir()
+    for name, content in files.items():
+        (version / name).write_text(content)
+        (version / name).chmod(0o600)
+        if turn == 1:
+            (place / name).unlink()
+            (place / name).symlink_to(f"..data/{name}")
+    (place / "..data_tmp").symlink_to(version.name)
+    (place / "..data_tmp").rename(place / "..data")
+
+
+def test_a_new_secret_in_the_secret_is_used_without_a_restart(tmp_path, tls, provider):
+    pod, arguments, environment = laid_out("sidecar", tmp_path, tls)
+    shown = token("sidecar", tmp_path, "shop")
+    place = tmp_path / "etc" / "gizad" / "credentials"
+    as_kubelet(place, SECRETS["gizad-credentials"], 1)
+    with served(arguments, environment, provider["url"], GIZAD_LISTEN_ADMIN="127.0.0.1:0") as ready:
+        face = f"http://{ready['api']}/wallet"
+        assert asked(face, Authorization=f"Bearer {shown}")[0] == 200
+        changed = urllib.request.Request(
+            f"http://{provider['control']}/credentials", method="PUT", data=b'{"secret": "sandbox-secret-2"}',
+            headers={"Content-Type": "application/json"})
+        urllib.request.urlopen(changed).close()
+        assert asked(face, Authorization=f"Bearer {shown}")[0] == 502
+        as_kubelet(place, SECRETS["gizad-credentials"] | {"secret": "sandbox-secret-2"}, 2)
+        assert any("the provider has accepted the new secret" in line for line in ready["process"].stderr)
+        assert asked(face, Authorization=f"Bearer {shown}")[0] == 200
 
 
 def test_a_job_ends_with_its_own_container_and_tries_again_with_the_same_key():
