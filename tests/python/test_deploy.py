@@ -253,6 +253,39 @@ def test_gizad_answers_the_probes_and_its_caller(folder, caller, tmp_path, tls, 
             assert asked(f"{face}/catalog/vps-plans", Host="gizad.elsewhere.svc:7070")[0] == 421
 
 
+@pytest.fixture
+def postgres():
+    """The URL of a PostgreSQL that is there as long as the test."""
+    command = [ROOT / "tests" / "postgres", "run", "sh", "-c", 'echo "its $TEST_POSTGRES"; cat']
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield next(line.split()[1] for line in process.stdout if line.startswith("its "))
+    process.stdin.close()
+    assert process.wait(timeout=40) == 0
+
+
+def test_both_central_pods_know_what_was_bought(tmp_path, tls, provider, postgres, monkeypatch):
+    monkeypatch.setitem(SECRETS, "gizad-ledger", {"url": postgres})
+    places = [tmp_path / "one", tmp_path / "other"]
+    (_, arguments, environment), (_, others, _) = [laid_out("central", place, tls) for place in places]
+    shown = token("central", places[0], "shop")
+    one, other = [next(place.rglob("gizad.toml")) for place in places]
+    other.write_text(one.read_text().replace(str(places[0]), str(places[1])))
+    plan = {"plan_id": 26, "hostname": "pod-01", "password": "StrongPass@123", "os": "ubuntu-22.04", "billing_cycle": "monthly"}
+
+    def bought(ready):
+        request = urllib.request.Request(
+            f"https://{ready['api']}/vps", method="POST", data=json.dumps(plan).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {shown}", "Idempotency-Key": "pod-1"})
+        with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:
+            return json.loads(answer.read())["operation_id"], answer.headers["idempotent-replayed"]
+    free = {"GIZAD_LISTEN_ADMIN": "127.0.0.1:0"}
+    with served(arguments, environment, provider["url"], **free) as here, served(others, environment, provider["url"], **free) as there:
+        operation, again = bought(here)
+        assert again is None
+        assert bought(there) == (operation, "true")
+    assert len(json.loads(asked(f"http://{provider['control']}/ledger")[1])) == 1
+
+
 def test_the_programs_user_is_the_caller_on_the_shared_socket(tmp_path, tls, provider):
     pod, arguments, environment = laid_out("sidecar-socket", tmp_path, tls)
     [shop] = pod["spec"]["containers"]
