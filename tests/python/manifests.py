@@ -2,18 +2,21 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
+import tomllib
 
 import jsonschema
 import kubernetes_validate
 import yaml
-from conftest import ROOT
+from conftest import BINARY, ROOT
 
 BASES = ROOT / "deploy" / "kubernetes"
 SCHEMAS = ROOT / "tests" / "schemas"
 # The oldest that has native sidecars, and the newest that the schemas know.
 VERSIONS = ["1.29", "1.37"]
+WITH_PODS = ["sidecar", "sidecar-socket", "job", "central"]
 
 
 @functools.cache
@@ -78,6 +81,10 @@ def pods(things):
             yield f"{one['kind']}/{one['metadata']['name']}", one["spec"]["template"]
 
 
+def every_pod():
+    return [(folder, name, pod) for folder in WITH_PODS for name, pod in pods(built(folder))]
+
+
 def containers(pod):
     return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
 
@@ -125,3 +132,15 @@ def compose():
     schema = json.loads((SCHEMAS / "compose-spec.json").read_text())
     whole = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
     return schema, whole
+
+
+def checked(arguments, environment):
+    """What `gizad check` says: how it ended, and each setting with where it comes from."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIZAD_")}
+    done = subprocess.run([BINARY, "check", *arguments], env=clean | environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def grace(said):
+    """How long gizad takes at most to end, in seconds; what `gizad check` prints is TOML."""
+    return int(tomllib.loads(said)["shutdown"]["grace"].removesuffix("s"))
