@@ -55,18 +55,21 @@ impl Attack {
     /// was.
     pub(crate) async fn run(self, at: SocketAddr, connections: usize, until: Instant) -> usize {
         let mut attackers = JoinSet::new();
-        for _ in 0..connections {
+        for number in 0..connections {
+            // Each has a pace of its own, or they would all come back at the same moment.
+            let pace = Duration::from_millis(150 + number as u64 * 37 % 100);
             attackers.spawn(async move {
                 let mut closed = 0;
                 while Instant::now() < until {
                     if let Ok(stream) = connect(at, self == Self::SlowRead).await {
                         let left = until.saturating_duration_since(Instant::now());
-                        if tokio::time::timeout(left, self.once(stream)).await.is_ok() {
+                        if tokio::time::timeout(left, self.once(stream, pace)).await.is_ok() {
                             closed += 1;
                         }
                     }
-                    // Nobody attacks so fast that his own machine is the victim.
-                    sleep(Duration::from_millis(50)).await;
+                    // Nobody attacks so fast that his own machine is the victim; and whoever says nothing has to go at once where
+                    // there is no room, and would only show how quickly he comes back, which is for churn to show.
+                    sleep(if self == Self::Silence { pace } else { Duration::from_millis(50) }).await;
                 }
                 closed
             });
@@ -75,17 +78,22 @@ impl Attack {
     }
 
     /// Over one connection, until it is closed.
-    async fn once(self, mut stream: TcpStream) {
+    async fn once(self, mut stream: TcpStream, pace: Duration) {
         let _closed = match self {
             Self::Silence => drained(&mut stream).await,
             Self::SlowHead => {
-                drip(&mut stream, b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n", b"x-a: b\r\n")
-                    .await
+                drip(
+                    &mut stream,
+                    b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n",
+                    b"x-a: b\r\n",
+                    pace,
+                )
+                .await
             }
             Self::SlowBody => {
                 let head = b"POST /wallet/deposits HTTP/1.1\r\nhost: localhost\r\n\
                     content-type: application/json\r\ncontent-length: 60000\r\n\r\n{";
-                drip(&mut stream, head, b" ").await
+                drip(&mut stream, head, b" ", pace).await
             }
             Self::SlowRead => {
                 let asked = b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(300);
@@ -154,10 +162,10 @@ async fn connect(at: SocketAddr, is_narrow: bool) -> std::io::Result<TcpStream> 
 }
 
 /// Says something, and then a little again and again.
-async fn drip(stream: &mut TcpStream, first: &[u8], again: &[u8]) -> std::io::Result<()> {
+async fn drip(stream: &mut TcpStream, first: &[u8], again: &[u8], pace: Duration) -> std::io::Result<()> {
     stream.write_all(first).await?;
     loop {
-        sleep(Duration::from_millis(200)).await;
+        sleep(pace).await;
         stream.write_all(again).await?;
         // Nothing to read, unless it was ended.
         let mut some = [0; 512];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::attacks::Attack;
+use crate::attacks::{Attack, END_HEADERS, HEADERS, frame, greeting};
 use crate::rig::{Gateway, PATIENCE};
 
 const GET: &[u8] = b"GET /catalog/vps-plans HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -120,6 +120,55 @@ async fn a_peer_gets_its_share_and_is_told_when_all_of_it_is_at_work() {
         }
         assert!(begun.elapsed() < PATIENCE, "the place is not free again");
     }
+}
+
+/// One address that has all that it may have keeps nobody else from being served.
+#[tokio::test]
+async fn the_limit_of_one_peer_is_nobody_elses() {
+    let gateway = Gateway::sandbox_with(&[("GIZAD_LIMITS_CONNECTIONS_PER_PEER", "2")]);
+    gateway.order(json!({"kind": "delay", "ms": 600_000, "times": 2})).await;
+    let mut busy = Vec::new();
+    for (path, action) in [("/wallet", "balance"), ("/invoices", "hoadon")] {
+        let mut stream = connected(&gateway);
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).expect("sent");
+        gateway.reached(action).await;
+        busy.push(stream);
+    }
+    // More of the same peer than may wait for a place, and then somebody from elsewhere.
+    let more: Vec<TcpStream> = (0..40).map(|_| connected(&gateway)).collect();
+    let elsewhere = tokio::net::TcpSocket::new_v4().expect("a socket");
+    elsewhere.bind("127.0.0.2:0".parse().expect("an address")).expect("all of 127.0.0.0/8 is here");
+    let stream = elsewhere.connect(address(&gateway.api)).await.expect("a connection");
+    let mut stream = stream.into_std().expect("a socket");
+    stream.set_nonblocking(false).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.write_all(&last(GET)).expect("sent");
+    assert!(rest(stream).starts_with("HTTP/1.1 200"), "{}", gateway.log());
+    drop((busy, more));
+}
+
+/// A stream that nobody ends is not what a stop waits for.
+#[tokio::test]
+async fn whoever_keeps_a_stream_open_does_not_keep_it_from_stopping() {
+    let mut gateway = Gateway::sandbox_with(&[("GIZAD_LIMITS_WRITE_TIMEOUT", "300ms")]);
+    let mut stream = connected(&gateway);
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut head = b"\x83\x86\x01\x09localhost\x04".to_vec();
+    head.push(u8::try_from(path.len()).expect("short"));
+    head.extend(path.as_bytes());
+    head.extend(b"\x0f\x10\x10application/grpc");
+    stream.write_all(&[greeting(&[]), frame(HEADERS, END_HEADERS, 1, &head)].concat()).expect("sent");
+    // The head of its answer: it is under way.
+    let mut said = Vec::new();
+    while !said.windows(9).any(|window| window[3] == HEADERS && window[4] & END_HEADERS != 0) {
+        let mut some = [0; 1024];
+        let read = stream.read(&mut some).expect("an answer");
+        assert!(read > 0, "it was ended");
+        said.extend(&some[..read]);
+    }
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+    assert!(!gateway.log().contains("the time to finish ran out"), "{}", gateway.log());
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ const FORGIVEN: i64 = 256;
 /// How long it counts as new that something is there to be taken, in ticks.
 const NEW: u32 = 2;
 /// How long a newcomer may take to say something before another may have the place, and how long whoever was just answered.
-const GRACE: Duration = Duration::from_millis(15);
+const GRACE: Duration = Duration::from_millis(5);
 const BUSY: Duration = Duration::from_millis(40);
 /// What the head of one request may have taken.
 const HEAD: i64 = super::MAX_HEAD as i64;
