@@ -159,7 +159,7 @@ async fn whoever_keeps_a_stream_open_does_not_keep_it_from_stopping() {
     head.extend(b"\x0f\x10\x10application/grpc");
     stream.write_all(&[greeting(&[]), frame(HEADERS, END_HEADERS, 1, &head)].concat()).expect("sent");
     // The head of its answer: it is under way.
-    let mut said = Vec::new();
+    let mut said: Vec<u8> = Vec::new();
     while !said.windows(9).any(|window| window[3] == HEADERS && window[4] & END_HEADERS != 0) {
         let mut some = [0; 1024];
         let read = stream.read(&mut some).expect("an answer");
