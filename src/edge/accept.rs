@@ -219,7 +219,7 @@ async fn unless_ended<T>(pulse: &Pulse, doing: impl Future<Output = T>) -> Optio
 /// lost that was said before.
 async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
-    let mut is_finishing = false;
+    let (mut is_finishing, mut is_spared) = (false, false);
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
@@ -227,13 +227,16 @@ async fn finish<C: GracefulConnection>(connection: C, pulse: &Pulse) -> Result<(
             }
             match pulse.told(cx.waker()) {
                 Order::End => return Poll::Ready(Ok(())),
-                Order::Leave if pulse.waits() => return Poll::Ready(Ok(())),
-                Order::Finish | Order::Leave if !is_finishing => {
-                    is_finishing = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                Order::Stay | Order::Finish | Order::Leave => return Poll::Pending,
+                Order::Leave if !is_spared && pulse.waits() => return Poll::Ready(Ok(())),
+                // Gizad works for it by now, and then its answer needs the time to go: the watch ends it if it takes more.
+                Order::Leave => is_spared = true,
+                Order::Stay | Order::Finish => {}
             }
+            if is_finishing || pulse.order() == Order::Stay {
+                return Poll::Pending;
+            }
+            is_finishing = true;
+            connection.as_mut().graceful_shutdown();
         }
     })
     .await

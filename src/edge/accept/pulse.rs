@@ -246,7 +246,8 @@ impl Pulse {
         self.order()
     }
 
-    fn order(&self) -> Order {
+    /// What it has been told.
+    pub(super) fn order(&self) -> Order {
         match self.order.load(Relaxed) {
             0 => Order::Stay,
             1 => Order::Finish,
