@@ -50,12 +50,8 @@ impl Seen {
     /// How many are in doubt, and nobody is sending them.
     pub(super) fn in_doubt(&self) -> usize {
         let open = self.open.iter().flatten();
-        open.filter(|(state, _)| is_in_doubt(**state)).map(|(_, count)| count).sum()
+        open.filter(|(state, _)| state.is_in_doubt()).map(|(_, count)| count).sum()
     }
-}
-
-fn is_in_doubt(state: State) -> bool {
-    state.is_doubtful() && state != State::Sending
 }
 
 impl Books {
@@ -95,7 +91,7 @@ impl Books {
         for record in &records {
             *open.entry(record.state()).or_default() += 1;
         }
-        let in_doubt = records.iter().filter(|record| is_in_doubt(record.state()));
+        let in_doubt = records.iter().filter(|record| record.state().is_in_doubt());
         let since = in_doubt.map(|record| match record.doubted_ms {
             0 => record.changed_ms,
             since => since,

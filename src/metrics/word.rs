@@ -123,12 +123,20 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// The word for it, in the log as among the figures.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Failed(reason) => reason.as_str(),
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
 impl From<Outcome> for Word {
     fn from(outcome: Outcome) -> Self {
-        Self(Kept::Fixed(match outcome {
-            Outcome::Ok => "OK",
-            Outcome::Failed(reason) => reason.as_str(),
-            Outcome::Cancelled => "CANCELLED",
-        }))
+        Self(Kept::Fixed(outcome.as_str()))
     }
 }

@@ -1,10 +1,11 @@
 //! One line a call (at the level `debug` if it was answered from memory): what was called, by whom, through which face, what became of it, how long it took.
 //!
 //! Names and numbers only. No request field, no response field and no word of the provider is logged except its
-//! own message, which is scrubbed of credentials; bodies never are. What a line says is remembered for a while, too.
+//! own message, which is scrubbed of credentials; bodies never are. What a line says is remembered for a while and counted, too.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tower::Service;
@@ -16,17 +17,19 @@ use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Face, Memory, Reply, RequestId, Taken};
 use crate::contract::{Effect, Operation};
 use crate::fault::{Fault, ProviderMessage, Reason, Sent};
+use crate::metrics::{Figures, Outcome, Word};
 
 /// Logs what passes.
 #[derive(Clone)]
 pub(super) struct Log<S> {
     recent: Arc<Recent>,
+    figures: Arc<Figures>,
     inner: S,
 }
 
 impl<S> Log<S> {
-    pub(super) fn new(recent: Arc<Recent>, inner: S) -> Self {
-        Self { recent, inner }
+    pub(super) fn new(recent: Arc<Recent>, figures: Arc<Figures>, inner: S) -> Self {
+        Self { recent, figures, inner }
     }
 }
 
@@ -40,7 +43,7 @@ impl<S: Inner> Service<Call> for Log<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let mut line = Line::of(&call, self.recent.clone());
+        let mut line = Line::of(&call, self.recent.clone(), self.figures.clone());
         let answer = self.inner.call(call);
         Box::pin(async move {
             let answer = answer.await;
@@ -65,11 +68,12 @@ struct Line {
     deadline: Deadline,
     begun: Instant,
     recent: Arc<Recent>,
+    figures: Arc<Figures>,
     finished: bool,
 }
 
 impl Line {
-    fn of(call: &Call, recent: Arc<Recent>) -> Self {
+    fn of(call: &Call, recent: Arc<Recent>, figures: Arc<Figures>) -> Self {
         Self {
             operation: call.operation,
             effect: call.effect,
@@ -79,6 +83,7 @@ impl Line {
             deadline: call.deadline.clone(),
             begun: ambient::instant(),
             recent,
+            figures,
             finished: false,
         }
     }
@@ -88,7 +93,8 @@ impl Line {
         match answer {
             Ok(reply) => self.write(&End {
                 level: if reply.noisy { Level::WARN } else { usual(reply) },
-                outcome: "OK",
+                outcome: Outcome::Ok,
+                memory: reply.memory,
                 // What is accepted may be under way.
                 sent: if reply.standing.as_ref().is_some_and(|of| !of.done) { "maybe" } else { "answered" },
                 rule: Some(reply.rule),
@@ -100,7 +106,8 @@ impl Line {
             }),
             Err(fault) => self.write(&End {
                 level: level(fault),
-                outcome: fault.reason.as_str(),
+                outcome: Outcome::Failed(fault.reason),
+                memory: None,
                 sent: fault.sent.as_str(),
                 rule: fault.rule(),
                 cause: fault.private.as_deref().or(self.told()),
@@ -147,10 +154,11 @@ impl Line {
             effect: self.effect,
             face: self.face,
             caller: self.caller.clone(),
-            outcome: end.outcome,
+            outcome: end.outcome.as_str(),
             source: end.source,
             took,
         });
+        self.count(end, took);
         // To the microsecond.
         let duration_ms = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0;
         macro_rules! line {
@@ -161,7 +169,7 @@ impl Line {
                     effect = self.effect.as_str(),
                     face = self.face.as_str(),
                     caller = self.caller.as_ref().map(Caller::as_str),
-                    outcome = end.outcome,
+                    outcome = end.outcome.as_str(),
                     rule = end.rule,
                     sent = end.sent,
                     duration_ms,
@@ -179,6 +187,16 @@ impl Line {
             _ => line!(debug),
         }
     }
+
+    fn count(&self, end: &End<'_>, took: Duration) {
+        let operation = Word::from(self.operation);
+        if let Some(memory) = end.memory {
+            self.figures.cache_answers.at([operation.clone(), memory.taken.into()]).inc();
+        }
+        let words = [operation.clone(), self.face.into(), self.caller.as_ref().into(), end.outcome.into()];
+        self.figures.requests.at(words).inc();
+        self.figures.request_duration.at([operation]).observe(took.as_secs_f64());
+    }
 }
 
 impl Drop for Line {
@@ -186,14 +204,15 @@ impl Drop for Line {
         if !self.finished {
             let late = self.deadline.left().is_zero();
             let (outcome, cause) = if late {
-                (Reason::DeadlineExceeded.as_str(), "its time ran out")
+                (Outcome::Failed(Reason::DeadlineExceeded), "its time ran out")
             } else {
-                ("CANCELLED", "the caller hung up")
+                (Outcome::Cancelled, "the caller hung up")
             };
             let sent = if self.deadline.has_departed() { "maybe" } else { "never" };
             self.write(&End {
                 level: Level::INFO,
                 outcome,
+                memory: None,
                 sent,
                 rule: None,
                 cause: Some(cause),
@@ -207,7 +226,8 @@ impl Drop for Line {
 /// What became of a call.
 struct End<'a> {
     level: Level,
-    outcome: &'static str,
+    outcome: Outcome,
+    memory: Option<Memory>,
     sent: &'static str,
     rule: Option<&'a str>,
     cause: Option<&'a str>,

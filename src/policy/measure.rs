@@ -1,6 +1,6 @@
-//! Counts what passes, at both ends of the stack: calls with what became of them, and exchanges with the provider.
+//! Counts what the log does not see: what memory answers past all layers, and exchanges with the provider.
 //!
-//! A call is counted once, however it ends. Absent here: a word that its caller has chosen.
+//! Absent here: a word that a caller has chosen.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,93 +9,12 @@ use fnv::FnvHashMap;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::{Answer, Answering, Inner};
+use super::{Answering, Inner};
 use crate::ambient;
-use crate::call::{Call, Caller, Deadline, Face, Reply, Taken};
+use crate::call::{Call, Caller, Face, Reply, Taken};
 use crate::contract::{Contract, Effect, Operation};
-use crate::fault::{Fault, Reason};
+use crate::fault::Fault;
 use crate::metrics::{Figures, Outcome, Total, Word};
-
-/// Counts calls.
-#[derive(Clone)]
-pub(super) struct Calls<S> {
-    figures: Arc<Figures>,
-    inner: S,
-}
-
-impl<S> Calls<S> {
-    pub(super) fn new(figures: Arc<Figures>, inner: S) -> Self {
-        Self { figures, inner }
-    }
-}
-
-impl<S: Inner> Service<Call> for Calls<S> {
-    type Response = Reply;
-    type Error = Fault;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, call: Call) -> Self::Future {
-        let mut measured = Measured::of(self.figures.clone(), &call);
-        let answer = self.inner.call(call);
-        Box::pin(async move {
-            let answer = answer.await;
-            measured.finish(&answer);
-            answer
-        })
-    }
-}
-
-/// One call. If its caller hangs up, it is counted all the same.
-struct Measured {
-    figures: Arc<Figures>,
-    operation: &'static Operation,
-    face: Face,
-    caller: Option<Caller>,
-    deadline: Deadline,
-    begun: Instant,
-    finished: bool,
-}
-
-impl Measured {
-    fn of(figures: Arc<Figures>, call: &Call) -> Self {
-        let (operation, face, caller) = (call.operation, call.face, call.known().cloned());
-        let (deadline, begun) = (call.deadline.clone(), ambient::instant());
-        Self { figures, operation, face, caller, deadline, begun, finished: false }
-    }
-
-    fn finish(&mut self, answer: &Answer) {
-        match answer {
-            Ok(reply) => {
-                if let Some(memory) = reply.memory {
-                    self.figures.cache_answers.at([self.operation.into(), memory.taken.into()]).inc();
-                }
-                self.count(Outcome::Ok);
-            }
-            Err(fault) => self.count(Outcome::Failed(fault.reason)),
-        }
-    }
-
-    fn count(&mut self, outcome: Outcome) {
-        self.finished = true;
-        let operation = Word::from(self.operation);
-        let words = [operation.clone(), self.face.into(), self.caller.as_ref().into(), outcome.into()];
-        self.figures.requests.at(words).inc();
-        self.figures.request_duration.at([operation]).observe(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-impl Drop for Measured {
-    fn drop(&mut self) {
-        if !self.finished {
-            let late = self.deadline.left().is_zero();
-            self.count(if late { Outcome::Failed(Reason::DeadlineExceeded) } else { Outcome::Cancelled });
-        }
-    }
-}
 
 /// Counts what memory answers past all layers: looked up when gizad starts, because the rest of such an answer costs less than
 /// looking it up would.
@@ -148,10 +67,7 @@ impl<S> Exchanges<S> {
     }
 }
 
-impl<S> Service<Call> for Exchanges<S>
-where
-    S: Service<Call, Response = Reply, Error = Fault, Future = Answering>,
-{
+impl<S: Inner> Service<Call> for Exchanges<S> {
     type Response = Reply;
     type Error = Fault;
     type Future = Answering;

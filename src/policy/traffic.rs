@@ -49,15 +49,6 @@ pub struct Shown {
     pub repeats: f64,
 }
 
-impl Shown {
-    /// Why calls that ask the provider are answered without it, if they are.
-    #[must_use]
-    pub fn degraded(&self) -> Option<&'static str> {
-        let open = (self.breaker != breaker::Shown::Closed).then_some(Reason::CircuitOpen);
-        self.refused.or(open).map(Reason::as_str)
-    }
-}
-
 impl Traffic {
     /// The state at the beginning, when nothing is known.
     #[must_use]

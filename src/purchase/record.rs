@@ -83,6 +83,12 @@ impl State {
     pub fn is_doubtful(self) -> bool {
         matches!(self, Self::Sending | Self::InDoubt | Self::NeedsOperator | Self::Unknown)
     }
+
+    /// Whether it is, and nobody is at it any more: what is being sent just now is only in doubt once that has ended.
+    #[must_use]
+    pub fn is_in_doubt(self) -> bool {
+        self.is_doubtful() && self != Self::Sending
+    }
 }
 
 /// One operation, as it is written down.

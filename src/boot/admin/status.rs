@@ -25,6 +25,7 @@ impl Admin {
         let (shown, callers, recent) = (traffic.shown(), traffic.callers(), traffic.recent());
         let spenders: Vec<&str> =
             callers.iter().filter(|caller| caller.may_spend()).map(|caller| caller.caller.as_str()).collect();
+        let reasons = self.vitals.reasons().await;
         let overview = match timeout(PATIENCE, self.desk.overview(&spenders)).await {
             Ok(overview) => overview,
             Err(_) => Err(Trouble::Failed("it does not answer".to_owned())),
@@ -32,7 +33,7 @@ impl Admin {
         let [writes, reads, polls] = shown.pace.waiting;
         json!({
             "state": state.as_str(),
-            "degraded": shown.degraded(),
+            "degraded": reasons.degraded.first().map(|reason| reason.as_str()),
             "version": env!("CARGO_PKG_VERSION"),
             "up_s": self.begun.elapsed().as_secs(),
             "provider": self.provider,

@@ -96,8 +96,7 @@ fn shown(record: &Record) -> Shown {
         operation: record.operation.clone(),
         caller: record.caller.clone(),
         state: state.as_str(),
-        // What is being sent just now is only in doubt once nobody is at it any more.
-        is_doubtful: state.is_doubtful() && state != State::Sending,
+        is_doubtful: state.is_in_doubt(),
         created_ms: record.created_ms,
         changed_ms: record.changed_ms,
         price_vnd: record.price_vnd,
