@@ -46,7 +46,7 @@ use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 
-pub use accept::{Accept, Arriving, Door, Guest, Limits, Places, SPARE};
+pub use accept::{Accept, Arriving, Door, Guest, Limits, Places, SPARE, STREAMS};
 pub use columns::{Columns, columns};
 pub use origin::{Ways, check as from_here, probe as from_a_probe};
 

@@ -133,9 +133,8 @@ where
         .layer_fn(|inner| detach::Detach::new(tasks.clone(), inner))
         // Before the log, which names who calls; it refuses nobody.
         .layer_fn(|inner| access::Identify::new(traffic.register.clone(), inner))
-        // Before anything refuses, so that every call is counted and logged once, with what became of it.
-        .layer_fn(|inner| measure::Calls::new(traffic.figures.clone(), inner))
-        .layer_fn(|inner| log::Log::new(traffic.recent.clone(), inner))
+        // Before anything refuses, so that every call is logged and counted once, with what became of it.
+        .layer_fn(|inner| log::Log::new(traffic.recent.clone(), traffic.figures.clone(), inner))
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
         // Above all that has a caller's name on it, and below what says what a call does, which is what a scope is for.

@@ -27,7 +27,7 @@ use tokio::time::sleep;
 
 use door::Arrived;
 use flow::Turn;
-use places::{Full, Place};
+use places::Place;
 use pulse::{Order, Pulse};
 use stream::Begun;
 
@@ -56,7 +56,8 @@ pub struct Limits {
 const MAX_HEAD: usize = 16 * 1024;
 /// How long to rest when the system has no descriptor left, before accepting again.
 const EXHAUSTED_REST: Duration = Duration::from_millis(50);
-
+/// Streams at once in one HTTP/2 connection, where nobody says otherwise.
+pub const STREAMS: u32 = 256;
 /// Bytes of a request's body that may be on their way unread, in one stream of HTTP/2 and in one connection.
 const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
 /// What a newcomer is told for whom there is no place.
@@ -115,42 +116,21 @@ impl Accept {
             };
             // Whoever is gone already has no name.
             let Ok(peer) = arrived.peer() else { continue };
-            let open = Open::new(&self.open);
-            let entered = self.places.try_enter(peer);
-            let waits = match entered {
-                Ok(place) => {
-                    let serving = serve(arrived, place, answer.clone());
-                    #[expect(
-                        clippy::disallowed_methods,
-                        reason = "a connection's task, which its place waits for"
-                    )]
-                    tokio::spawn(serving.map(|()| drop(open)));
-                    continue;
-                }
-                Err(full) => self.places.wait().ok_or(full),
+            let entry = tokio::select! {
+                entry = self.places.receive(peer) => entry,
+                () = &mut stop => break,
             };
-            let permit = match waits {
-                Ok(permit) => Some(permit),
-                // One peer that has all that it may have keeps nobody else waiting.
-                Err(Full::Peer) => None,
-                Err(Full::All) => tokio::select! {
-                    permit = self.places.wait_in_line() => permit,
-                    () = &mut stop => break,
-                },
-            };
-            let Some(permit) = permit else {
+            let Some(entry) = entry else {
                 arrived.turn_away(FULL);
                 continue;
             };
-            let (places, answer) = (self.places.clone(), answer.clone());
+            let (open, answer) = (Open::new(&self.open), answer.clone());
             #[expect(
                 clippy::disallowed_methods,
-                reason = "a newcomer's task, which ends soon or has a place"
+                reason = "a connection's task, which ends soon or has a place"
             )]
             tokio::spawn(async move {
-                let place = places.enter(peer).await;
-                drop(permit);
-                match place {
+                match entry.place().await {
                     Some(place) => serve(arrived, place, answer).await,
                     None => arrived.turn_away(FULL),
                 }

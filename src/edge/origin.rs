@@ -84,9 +84,9 @@ pub(super) fn host(uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> Result<(
 /// Refuses what a browser sends on behalf of another site.
 fn site(uri: &Uri, headers: &HeaderMap) -> Result<(), Fault> {
     let elsewhere = headers.get_all(SITE).iter().any(|site| site != "same-origin" && site != "none");
-    let own = authority(uri, headers);
     let foreign = [ORIGIN, REFERER].iter().flat_map(|name| headers.get_all(name)).any(|value| {
         let page: Option<Uri> = value.to_str().ok().and_then(|value| value.parse().ok());
+        let own = authority(uri, headers);
         page.as_ref().and_then(Uri::authority).map(Authority::as_str) != own.as_ref().map(Authority::as_str)
     });
     if elsewhere || foreign {

@@ -34,7 +34,7 @@ pub(super) fn settings(
         head_timeout: check.duration("limits.head_timeout"),
         idle_timeout: check.duration("limits.idle_timeout"),
         write_timeout: check.duration("limits.write_timeout"),
-        streams: 256,
+        streams: edge::STREAMS,
     };
     let grace = check.duration("shutdown.grace");
     if grace < upstream.timeout {

@@ -121,8 +121,26 @@ impl Places {
         }
     }
 
+    /// What there is for a newcomer: a place, or a chance of one; nothing if it is to be turned away. One peer that has all that it
+    /// may have keeps nobody else waiting; if all is taken, this waits until fewer wait.
+    pub(super) async fn receive(self: &Arc<Self>, peer: Peer) -> Option<Entry> {
+        let full = match self.try_enter(peer) {
+            Ok(place) => return Some(Entry::Place(place)),
+            Err(full) => full,
+        };
+        let chance = match (self.waiting.clone().try_acquire_owned(), full) {
+            (Ok(chance), _) => Some(chance),
+            (Err(_), Full::All) => self.waiting.clone().acquire_owned().await.ok(),
+            (Err(_), Full::Peer) => None,
+        };
+        if chance.is_none() {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        Some(Entry::Chance(self.clone(), peer, chance?))
+    }
+
     /// A place for a newcomer. If there is none, and somebody can be spared, that one goes and the newcomer has its place at once.
-    pub(super) fn try_enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
+    fn try_enter(self: &Arc<Self>, peer: Peer) -> Result<Place, Full> {
         let mut here = self.here();
         let (all, own) = (here.staying(None), here.staying(Some(peer)));
         if all >= self.limits.connections {
@@ -141,18 +159,8 @@ impl Places {
         Ok(Place { places: self.clone(), number, pulse, _staying: self.staying.token() })
     }
 
-    /// Whether a newcomer may wait for a place beside the others, and until when it holds that chance.
-    pub(super) fn wait(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.clone().try_acquire_owned().ok()
-    }
-
-    /// The same, as soon as another has stopped waiting.
-    pub(super) async fn wait_in_line(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.clone().acquire_owned().await.ok()
-    }
-
     /// A place for a newcomer within a moment, or none.
-    pub(super) async fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
+    async fn enter(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let until = ambient::instant() + PATIENCE;
         loop {
             match self.try_enter(peer) {
@@ -225,9 +233,27 @@ impl Places {
     }
 }
 
+/// What there is for a newcomer.
+pub(super) enum Entry {
+    /// A place.
+    Place(Place),
+    /// The chance of one, beside those few who wait for theirs.
+    Chance(Arc<Places>, Peer, OwnedSemaphorePermit),
+}
+
+impl Entry {
+    /// The place, unless there is none within a moment.
+    pub(super) async fn place(self) -> Option<Place> {
+        match self {
+            Self::Place(place) => Some(place),
+            Self::Chance(places, peer, _until_then) => places.enter(peer).await,
+        }
+    }
+}
+
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
+enum Full {
     /// Nobody can be spared.
     All,
     /// Nobody of this peer can be.

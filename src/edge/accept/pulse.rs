@@ -163,7 +163,6 @@ impl Pulse {
     /// A call waits for the other side from now on.
     pub(super) fn enters(&self, stage: Stage) {
         self.at(stage).fetch_add(1, Relaxed);
-        self.stir();
     }
 
     /// It does no longer.
@@ -189,14 +188,6 @@ impl Pulse {
     pub(super) fn ends(&self) {
         self.since.store(self.now(), Relaxed);
         self.open.fetch_sub(1, Relaxed);
-        self.stir();
-    }
-
-    /// Has it looked at again, if it was told something that may have come true.
-    fn stir(&self) {
-        if self.order() >= Order::Finish {
-            self.waker.wake();
-        }
     }
 
     /// Something is there for the other side to take.
