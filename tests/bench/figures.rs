@@ -26,8 +26,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 #[path = "../client/codec.rs"]
 mod codec;
+#[path = "../client/memory.rs"]
+mod memory;
 
 use codec::Dynamic;
+use memory::memory;
 
 const CONNECTIONS: usize = 64;
 const SPAN: Duration = Duration::from_secs(4);
@@ -129,9 +132,7 @@ impl Daemon {
 
     /// Resident memory, in MiB.
     fn resident(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
+        memory(self.child.id(), "VmRSS")
     }
 }
 

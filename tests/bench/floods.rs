@@ -28,9 +28,12 @@ use tokio::time::sleep;
 mod attacks;
 #[path = "../client/codec.rs"]
 mod codec;
+#[path = "../client/memory.rs"]
+mod memory;
 
 use attacks::Attack;
 use codec::Dynamic;
+use memory::memory;
 
 /// How long each part goes on.
 const SPAN: Duration = Duration::from_secs(4);
@@ -123,20 +126,14 @@ impl Daemon {
         Self { child, api }
     }
 
-    fn status(&self, name: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
-    }
-
     /// Resident memory, in MiB.
     fn resident(&self) -> f64 {
-        self.status("VmRSS:")
+        memory(self.child.id(), "VmRSS")
     }
 
     /// The most it ever was, in MiB.
     fn most(&self) -> f64 {
-        self.status("VmHWM:")
+        memory(self.child.id(), "VmHWM")
     }
 
     fn descriptors(&self) -> usize {

@@ -19,6 +19,8 @@ mod bulk;
 mod house;
 #[path = "../client/limits.rs"]
 mod limits;
+#[path = "../client/memory.rs"]
+mod memory;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +32,8 @@ use std::time::{Duration, Instant};
 use gizad::ledger::Wrap;
 use serde_json::Value;
 
-use house::{Gateway, Place, Provider, SECRET, Times, connect, memory, settled};
+use house::{Gateway, Place, Provider, SECRET, Times, connect, settled};
+use memory::memory;
 
 const ORDER: &str = r#"{"plan_id":26,"hostname":"shop","password":"Passw0rd-of-a-bench","os":"ubuntu-22.04","billing_cycle":"monthly"}"#;
 const PURCHASES: usize = 500;
@@ -385,7 +388,7 @@ async fn verify(provider: &Provider, place: Place<'_>) {
     let mut child = command.args(["ledger", "verify"]).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut most: f64 = 0.0;
     while child.try_wait().expect("a child").is_none() {
-        most = most.max(memory(child.id(), "VmHWM:"));
+        most = most.max(memory(child.id(), "VmHWM"));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let time = begun.elapsed().as_secs_f64();

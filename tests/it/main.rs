@@ -32,6 +32,8 @@ mod listen;
 mod malformed;
 mod market;
 mod matrix;
+#[path = "../client/memory.rs"]
+mod memory;
 mod metrics;
 mod money;
 mod openapi;

@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 
 use crate::codec::Dynamic;
 use crate::limits::OUT_OF_THE_WAY;
+use crate::memory::memory;
 
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -404,11 +405,9 @@ impl Gateway {
     }
 
     /// What was logged so far.
-    /// The most memory it ever had, in bytes (`VmHWM`).
-    pub fn most_memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
-        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    /// The most memory it ever had, in MiB.
+    pub fn most_memory(&self) -> f64 {
+        memory(self.child.id(), "VmHWM")
     }
 
     pub fn log(&self) -> String {

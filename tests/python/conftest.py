@@ -12,6 +12,7 @@ import urllib.request
 import grpc
 import pytest
 from grpc_tools import protoc
+from playwright.sync_api import sync_playwright
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / "target" / "debug" / "gizad"
@@ -33,6 +34,29 @@ def stubs(tmp_path_factory):
 def browser_path():
     """Where the pinned Chromium is."""
     return subprocess.run([ROOT / "tests" / "chromium"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real one, for our own pages."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def sandbox():
+    """A provider alone, from the line that says where it is to its end."""
+    process = subprocess.Popen(
+        [BINARY, "sandbox", "--listen", "127.0.0.1:0"],
+        env={**os.environ, "GIZAD_LOG_FORMAT": "json"}, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        yield json.loads(process.stderr.readline())
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
 
 
 def running(arguments=(), host="127.0.0.1", **settings):

@@ -14,7 +14,7 @@ import urllib.request
 import manifests
 import pytest
 import yaml
-from conftest import BINARY, ROOT
+from conftest import BINARY, ROOT, sandbox
 
 SECRETS = {
     "gizad-credentials": {"identifier": "sandbox", "secret": "sandbox-secret"},
@@ -36,15 +36,8 @@ def tls(tmp_path_factory):
 @pytest.fixture
 def provider():
     """A provider that accepts the key of the Secret, and where it is."""
-    process = subprocess.Popen(
-        [BINARY, "sandbox", "--listen", "127.0.0.1:0"],
-        env={**os.environ, "GIZAD_LOG_FORMAT": "json"}, stderr=subprocess.PIPE, text=True,
-    )
-    try:
-        yield json.loads(process.stderr.readline())
-    finally:
-        process.terminate()
-        process.wait(timeout=40)
+    with sandbox() as ready:
+        yield ready
 
 
 def laid_out(folder, tmp_path, tls):

@@ -9,19 +9,11 @@ import urllib.request
 import pytest
 import yaml
 from browser.servers import Naive
-from conftest import BINARY, ROOT, browser_path, running
-from playwright.sync_api import expect, sync_playwright
+from conftest import BINARY, ROOT, running
+from playwright.sync_api import expect
 
 expect.set_options(timeout=20_000)
 OWN = {"/docs", "/docs/page.css", "/docs/page.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/openapi.json"}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Docs:

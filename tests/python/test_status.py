@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 from browser.servers import Naive
-from conftest import browser_path, running
-from playwright.sync_api import expect, sync_playwright
+from conftest import running
+from playwright.sync_api import expect
 
 ORDER = dict(plan_id=26, hostname="seen-on-a-page", password="StrongPass@123", os="ubuntu-22.04", billing_cycle="monthly")
 # The page keeps up by itself, in its own time.
@@ -17,14 +17,6 @@ expect.set_options(timeout=20_000)
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 # What somebody would like to run on the page.
 BAIT = '<img src=x onerror="document.title=1">'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

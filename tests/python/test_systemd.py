@@ -19,7 +19,7 @@ import tempfile
 import urllib.request
 
 import pytest
-from conftest import BINARY, ROOT
+from conftest import BINARY, ROOT, sandbox
 
 UNIT = ROOT / "deploy" / "systemd" / "gizad.service"
 # Nobody's on any machine that we know of.
@@ -211,19 +211,6 @@ def give(folder):
 
 
 @contextlib.contextmanager
-def provider():
-    process = subprocess.Popen(
-        [BINARY, "sandbox", "--listen", "127.0.0.1:0"],
-        env={**os.environ, "GIZAD_LOG_FORMAT": "json"}, stderr=subprocess.PIPE, text=True,
-    )
-    try:
-        yield json.loads(process.stderr.readline())["url"]
-    finally:
-        process.terminate()
-        process.wait(timeout=40)
-
-
-@contextlib.contextmanager
 def service(folder, url, confined):
     """gizad as the unit starts it, with the unit's folders inside this one."""
     given = dict(pair.split("=", 1) for line in unit()["Environment"] for pair in line.split())
@@ -271,7 +258,7 @@ def ask(path, method, url, body=None, **headers):
 
 
 def test_gizad_does_all_that_it_does_under_them(confined):
-    with place() as folder, provider() as url:
+    with place() as folder, sandbox() as provider:
         shutil.copy(BINARY, folder / "gizad")
         for name in ("state", "run", "credentials"):
             (folder / name).mkdir(mode=0o700 if name != "run" else 0o750)
@@ -282,7 +269,7 @@ def test_gizad_does_all_that_it_does_under_them(confined):
             (folder / "credentials" / name).chmod(0o400)
         give(folder)
         at = folder / "run" / "gizad.sock"
-        with service(folder, url, confined) as (ready, process):
+        with service(folder, provider["url"], confined) as (ready, process):
             assert ready["socket"] == str(at)
             assert at.stat().st_mode & 0o777 == 0o660
             assert ask(at, "GET", "/catalog/vps-plans")[0] == 200
@@ -299,7 +286,7 @@ def test_gizad_does_all_that_it_does_under_them(confined):
             assert any("settings taken over" in line for line in process.stderr)
             assert ask(at, "GET", "/wallet")[0] == 403
         # What was bought is known after a restart, and not bought again.
-        with service(folder, url, confined):
+        with service(folder, provider["url"], confined):
             status, again = ask(at, "POST", "/vps", PLAN, **{"Idempotency-Key": "unit-1"})
             assert (status, again["operation_id"]) == (201, bought["operation_id"])
         assert not at.exists()

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::limits::OUT_OF_THE_WAY;
+use crate::memory::memory;
 
 /// The pair of the account at the provider.
 pub(crate) const SECRET: &str = "sandbox-secret";
@@ -93,7 +94,7 @@ impl Gateway {
 
     /// Resident memory, in MiB.
     pub(crate) fn resident(&self) -> f64 {
-        memory(self.pid(), "VmRSS:")
+        memory(self.pid(), "VmRSS")
     }
 }
 
@@ -107,13 +108,6 @@ pub(crate) fn settled(provider: &Provider, place: Place<'_>) -> Command {
         Place::Database(url) => command.env("GIZAD_LEDGER_URL", url),
     };
     command
-}
-
-/// A line of what the system says of a process's memory, in MiB.
-pub(crate) fn memory(pid: u32, line: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|given| given.strip_prefix(line)).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap_or(f64::NAN) / 1024.0
 }
 
 /// A free port of this machine.
