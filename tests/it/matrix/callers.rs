@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use gizad::call::{Scope, Token};
 
+use super::super::canaries;
 use super::super::certificates::{Ca, Pair, ca, client};
 use super::super::rig::contract;
 
@@ -84,6 +85,7 @@ fn granted(state: &str, set: &str) -> String {
 pub fn tokens() -> Callers<String> {
     let mut tokens = Callers::new("token", |name, _| {
         let (token, text) = Token::new(name).expect("randomness");
+        canaries::know(&text);
         let sum: String = token.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
         (text, format!("token_sha256 = {sum:?}"))
     });

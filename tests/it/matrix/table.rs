@@ -30,12 +30,12 @@ or subject of a certificate, one that stands for no caller, and a certificate of
 pub fn shown(all: &Came) -> String {
     let tokens = |state| Column::alike(all, &[Over::Tcp, Over::Unix, Over::Tls], true, state);
     let peers = |state| Column::alike(all, &[Over::Unix, Over::Tls], false, state);
-    let mut by_token = vec![Column::enough("A CALLER WITH", tokens("valid"), tokens("listed"))];
+    let mut by_token = vec![Column::enough("A CALLER WITH", tokens("valid"), &tokens("listed"))];
     by_token.extend(TOKENS[2..].iter().map(|state| Column::of(state, tokens(state))));
     let mut by_connection = vec![
         Column::of("nobody", Column::alike(all, &[Over::Tcp, Over::Tls], false, "nobody")),
         Column::of("owner", Column::alike(all, &[Over::Unix], false, "owner")),
-        Column::enough("A PEER WITH", peers("valid"), peers("listed")),
+        Column::enough("A PEER WITH", peers("valid"), &peers("listed")),
     ];
     by_connection.extend(PEERS[2..].iter().map(|state| Column::of(state, peers(state))));
     by_connection.push(Column::of("unknown", peers("unknown")));
@@ -83,8 +83,8 @@ impl Column {
     }
 
     /// Which scopes are enough.
-    fn enough(head: &str, valid: Verdicts, listed: Verdicts) -> Self {
-        assert_eq!(valid, listed, "a list gives nothing and takes nothing");
+    fn enough(head: &str, valid: Verdicts, listed: &Verdicts) -> Self {
+        assert_eq!(valid, *listed, "a list gives nothing and takes nothing");
         let cells = valid.into_iter().map(|sets| {
             let scopes = sets.iter().filter(|(set, _)| *set != "all");
             let enough: Vec<&str> =
