@@ -38,6 +38,7 @@
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
+//! | [`vietqr`] | what a banking app reads of a transfer, as text and as a picture | a bank that is guessed |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`audit`] | who did what, in lines that show when one is missing | what is worth a line; a secret |
@@ -69,6 +70,7 @@
 //!   is no evidence.
 //! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
+//! - **No code for a transfer that should not be made.** A bank is known or there is no code, and what is paid or expired has none.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
 //!   whatever comes back. It is not in the process's environment, memory that held it is wiped, and nobody reads the rest.
 //! - **A new key** is used once the provider has accepted it and the ledger is sealed with it, and not before. While the
@@ -117,3 +119,4 @@ pub mod settings;
 pub mod state;
 pub mod telemetry;
 pub mod upstream;
+pub mod vietqr;

@@ -17,11 +17,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("purchase", &[]),
     ("ledger", &["purchase"]),
     ("audit", &[]),
-    ("edge", &["contract", "call", "fault"]),
+    ("edge", &["contract", "call", "fault", "vietqr"]),
     ("metrics", &["call", "contract", "fault", "ledger"]),
     ("policy", &["audit", "contract", "call", "fault", "ledger", "metrics", "purchase"]),
     ("state", &[]),
-    ("upstream", &["contract", "call", "fault"]),
+    ("vietqr", &[]),
+    ("upstream", &["contract", "call", "fault", "vietqr"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
     ("records", &["ledger", "purchase"]),
@@ -53,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustix", &["boot", "metrics"]),
     ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),
+    ("qrcode", &["vietqr"]),
     ("clap", &["main"]),
 ];
 
