@@ -12,7 +12,9 @@ mod keep;
 mod ledger;
 mod reload;
 mod socket;
+mod stand_in;
 mod stop;
+mod traces;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -36,14 +38,14 @@ use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
-use crate::sandbox::Sandbox;
 use crate::settings::{self, Mistake, Settings};
-use crate::upstream::{Target, Upstream};
-use crate::{ambient, policy, sandbox};
+use crate::upstream::Upstream;
+use crate::{ambient, policy};
 
 pub use conceal::conceal;
 pub use failure::Failure;
 pub use health::{Probe, Unwell, health};
+pub use stand_in::sandbox;
 
 use admin::{Admin, State};
 use books::Books;
@@ -82,7 +84,7 @@ pub async fn serve(
     let hangup = signal(SignalKind::hangup())?;
 
     let control = match settings.sandbox.take() {
-        Some(options) => Some(start_sandbox(options, &mut settings).await?),
+        Some(options) => Some(stand_in::start(options, &mut settings).await?),
         None => None,
     };
     let is_known = settings.listen.socket.is_some() || !settings.policy.access.callers.is_empty();
@@ -116,7 +118,9 @@ pub async fn serve(
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let refused = vitals::refused(traffic.figures().clone());
-    let gate = Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused) };
+    let (tracer, exporter) = traces::start(settings.traces)?;
+    let gate =
+        Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused), tracer: tracer.clone() };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),
@@ -171,6 +175,7 @@ pub async fn serve(
         desk: desk.clone(),
         books: Books::new(wanted, opened.fails.clone()),
         audit: audit.clone(),
+        tracer,
         survey: survey.clone(),
         connections,
         scraping: Mutex::default(),
@@ -249,6 +254,7 @@ pub async fn serve(
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
+        () = exporter.run() => {}
         _ = join_all(places.iter().map(|places| places.watch())) => {}
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}
@@ -263,7 +269,7 @@ pub async fn serve(
             }
         }
     }
-    let _logged = keeper.save().await;
+    let _logged = tokio::join!(keeper.save(), exporter.flush());
     if let Some(audit) = &audit {
         audit.finish().await;
     }
@@ -284,38 +290,6 @@ pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
 /// When a file cannot be read.
 pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
     audit::verify(settings, files)
-}
-
-/// Runs the stand-in for the provider alone.
-///
-/// # Errors
-/// What kept it from starting.
-pub async fn sandbox(options: sandbox::Options) -> Result<(), Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    tracing::info!(url = %format!("http://{listen}/api"), control = %control, "sandbox ready");
-    let mut stop = Stop::new()?;
-    tokio::select! {
-        () = sandbox.run() => {}
-        name = stop.asked() => tracing::info!(signal = name, "stopped"),
-    }
-    Ok(())
-}
-
-/// Starts the stand-in and points the provider's settings at it; returns where it takes orders.
-async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Result<SocketAddr, Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    settings.upstream.target = Target::parse(&format!("http://{listen}/api")).map_err(Failure::Build)?;
-    #[expect(clippy::disallowed_methods, reason = "boot is where tasks start")]
-    tokio::spawn(sandbox.run());
-    Ok(control)
-}
-
-async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
-    let provider = bind(options.listen)?;
-    let control = bind(options.control)?;
-    Ok(Sandbox::new(options, provider, control))
 }
 
 /// Connections that the system accepts on its own until gizad does, as far as it allows (`net.core.somaxconn`). Whoever finds no

@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem, trace};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -65,6 +65,7 @@ impl Rest {
             return Either::Right(routed.map(super::infallible));
         };
         let (parts, _nothing) = request.into_parts();
+        trace::asks(&arrival.trace, operation, Face::Rest);
         Either::Left(match plain_call(operation, &parts, &arrival) {
             Ok(call) => Either::Left(ended(operation, (self.gate.call)(call), parts.headers, arrival.id)),
             Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
@@ -121,9 +122,9 @@ fn methods(operations: &[&'static Operation], gate: &Gate, options: &Arc<Options
     methods.fallback(move |request: Request<Body>| async move { not_allowed(&request, allow) })
 }
 
-/// Answers with a fault and logs it.
+/// Answers with a fault, which is logged.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::refused(Face::Rest, id, fault, problem::response(fault, id))
+    super::refused(fault, problem::response(fault, id))
 }
 
 /// Answers that a path takes other methods, and which.
@@ -151,6 +152,7 @@ async fn answer(
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
+    trace::asks(&arrival.trace, operation, Face::Rest);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
         Ok(call) => ended(operation, (gate.call)(call), parts.headers, arrival.id).await,
         Err(fault) => {
@@ -228,6 +230,7 @@ fn call(
         effect: operation.effect,
         request,
         id: arrival.id.clone(),
+        trace: arrival.trace.clone(),
         face: Face::Rest,
         presented: arrival.presented(headers),
         caller: Caller::Anonymous,
