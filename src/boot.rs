@@ -10,6 +10,8 @@ mod failure;
 mod health;
 mod keep;
 mod ledger;
+mod level;
+mod levels;
 mod reload;
 mod socket;
 mod stand_in;
@@ -45,12 +47,14 @@ use crate::{ambient, policy};
 pub use conceal::conceal;
 pub use failure::Failure;
 pub use health::{Probe, Unwell, health};
+pub use level::{Logged, log_level};
 pub use stand_in::sandbox;
 
 use admin::{Admin, State};
 use books::Books;
 use credentials::Rotation;
 use keep::Keeper;
+use levels::Levels;
 use stop::Stop;
 use vitals::Vitals;
 
@@ -180,6 +184,7 @@ pub async fn serve(
         connections,
         scraping: Mutex::default(),
     };
+    let levels = Arc::new(Levels::new(settings.log.levels.clone()));
     let asked = Arc::new(Admin {
         contract,
         traffic: traffic.clone(),
@@ -188,13 +193,14 @@ pub async fn serve(
         sandbox: control.is_some(),
         begun,
         vitals: Arc::new(vitals),
+        levels: levels.clone(),
         everyone: settings.metrics.everyone,
         ways: settings.edge.ways,
     });
     let admin = admin.run(
         move |request, guest| {
-            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
-            async move { asked.answer(state, &request, guest.address).await }
+            let (asked, state) = (asked.clone(), *seen.borrow());
+            async move { asked.answer(state, &admin::with_body(request).await, guest.address).await }
         },
         gone(states),
     );
@@ -250,11 +256,13 @@ pub async fn serve(
         audit: audit.as_ref(),
         pairs: &pairs,
         tls: tls.as_deref(),
+        levels: &levels,
     };
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
         () = exporter.run() => {}
+        () = levels.run() => {}
         _ = join_all(places.iter().map(|places| places.watch())) => {}
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}

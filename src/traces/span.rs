@@ -109,7 +109,9 @@ struct Notes {
 impl Request {
     fn noted(&self, note: impl FnOnce(&mut Notes)) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.as_mut().map_or((), note);
+        if let Some(notes) = notes.as_mut() {
+            note(notes);
+        }
     }
 }
 
