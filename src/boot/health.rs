@@ -64,7 +64,9 @@ impl std::error::Error for Unwell {}
 /// Why it is not.
 pub async fn health(listens: SocketAddr, probe: Probe, time: Duration) -> Result<String, Unwell> {
     let address = reached(listens);
-    let answered = timeout(time, ask(address, Method::GET, probe.path(), None)).await.map_err(|_| Unwell::Late(address, time))?;
+    let answered = timeout(time, ask(address, Method::GET, probe.path(), None))
+        .await
+        .map_err(|_| Unwell::Late(address, time))?;
     let (status, body) = answered.map_err(|why| Unwell::Silent(address, why))?;
     let told: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(word) = told.get("status").and_then(Value::as_str) else {

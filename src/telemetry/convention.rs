@@ -66,7 +66,8 @@ fields! {
 /// The fields as a table for people.
 #[must_use]
 pub fn table() -> String {
-    let mut table = String::from("| field | kind | in | what it says | absent |\n| --- | --- | --- | --- | --- |\n");
+    let mut table =
+        String::from("| field | kind | in | what it says | absent |\n| --- | --- | --- | --- | --- |\n");
     for field in FIELDS {
         let lines: Vec<String> = field.lines.iter().map(|line| format!("`{line}`")).collect();
         let (lines, Field { name, kind, meaning, absent, .. }) = (lines.join(", "), field);

@@ -66,6 +66,7 @@ fn read(headers: &HeaderMap, body: Option<&Bytes>) -> Result<(Filter, Option<Dur
         format!("expected {{\"filter\": \"info,gizad::policy=debug\", \"for\": \"10m\"}}, where \"for\" may be left out: {error}")
     })?;
     let filter = Filter::read(&wanted.filter).map_err(|why| format!("filter: {why}"))?;
-    let time = wanted.time.as_deref().map(settings::duration).transpose().map_err(|why| format!("for: {why}"))?;
+    let time =
+        wanted.time.as_deref().map(settings::duration).transpose().map_err(|why| format!("for: {why}"))?;
     Ok((filter, time))
 }
