@@ -1,6 +1,5 @@
 """Traces as a collector gets them: a real receiver, which reads them with OpenTelemetry's own Python package."""
 
-import contextlib
 import http.server
 import json
 import socket
@@ -12,86 +11,16 @@ import urllib.request
 
 import grpc
 import pytest
+from collector import PATIENCE, Collector, attributes
 from conftest import BINARY, real, running
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-# How long anything may take before it counts as lost.
-PATIENCE = 30
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 UNSAMPLED = f"00-{TRACE}-{SPAN}-00"
 ORDER = {"plan_id": 26, "hostname": "a", "password": "Canary@Pass1", "os": "ubuntu-22.04", "billing_cycle": "monthly"}
-
-
-class Collector:
-    """One that takes what comes, or answers as it is told to."""
-
-    def __init__(self):
-        self.spans, self.requests, self.answers = [], [], []
-        self.told = threading.Event()
-        self.hold = threading.Event()
-        self.hold.set()
-        collector = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
-                collector.requests.append((self.path, dict(self.headers.items()), body))
-                collector.told.set()
-                collector.hold.wait(PATIENCE)
-                status, answer = collector.answers.pop(0) if collector.answers else (200, b"")
-                if status == 200:
-                    collector.take(body)
-                with contextlib.suppress(BrokenPipeError):
-                    self.send_response(status)
-                    self.send_header("content-type", "application/x-protobuf")
-                    self.send_header("content-length", str(len(answer)))
-                    self.end_headers()
-                    self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def take(self, body):
-        request = trace_service_pb2.ExportTraceServiceRequest.FromString(body)
-        for of in request.resource_spans:
-            self.resource = attributes(of.resource)
-            for scope in of.scope_spans:
-                assert scope.scope.name == "gizad"
-                self.spans += scope.spans
-
-    def close(self):
-        self.hold.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-    def wait(self, enough):
-        """Waits until the spans are such, and gives them."""
-        until = time.monotonic() + PATIENCE
-        while not enough(self.spans):
-            assert time.monotonic() < until, f"only {[(span.name, attributes(span)) for span in self.spans]}"
-            time.sleep(0.02)
-        return list(self.spans)
-
-    def named(self, name):
-        """Waits for the first span of a name."""
-        return next(span for span in self.wait(lambda spans: any(span.name == name for span in spans)) if span.name == name)
-
-    def of(self, span):
-        """The parts of a span."""
-        return [other for other in self.spans if other.parent_span_id == span.span_id]
-
-
-def attributes(thing):
-    return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in thing.attributes}
 
 
 @pytest.fixture
