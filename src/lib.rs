@@ -101,6 +101,8 @@
 //! - With the audit log three writes of a purchase are synced and not two: who asks for it is on the disk before the record is.
 //! - What is public and fresh in memory is answered past the layers, none of which would change it, unless a token, a user, a
 //!   certificate or a wish has to be looked at.
+//! - Spans are made here and not by `tracing`, and OTLP is written with the prost that is here: what is not recorded costs nothing, a
+//!   span says only what it is told to, and OpenTelemetry's own crates would bring more than all of that.
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;
