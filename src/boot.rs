@@ -10,9 +10,13 @@ mod failure;
 mod health;
 mod keep;
 mod ledger;
+mod level;
+mod levels;
 mod reload;
 mod socket;
+mod stand_in;
 mod stop;
+mod traces;
 mod vitals;
 
 use std::net::SocketAddr;
@@ -36,19 +40,21 @@ use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
-use crate::sandbox::Sandbox;
 use crate::settings::{self, Mistake, Settings};
-use crate::upstream::{Target, Upstream};
-use crate::{ambient, policy, sandbox};
+use crate::upstream::Upstream;
+use crate::{ambient, policy};
 
 pub use conceal::conceal;
 pub use failure::Failure;
 pub use health::{Probe, Unwell, health};
+pub use level::{Logged, log_level};
+pub use stand_in::sandbox;
 
 use admin::{Admin, State};
 use books::Books;
 use credentials::Rotation;
 use keep::Keeper;
+use levels::Levels;
 use stop::Stop;
 use vitals::Vitals;
 
@@ -82,7 +88,7 @@ pub async fn serve(
     let hangup = signal(SignalKind::hangup())?;
 
     let control = match settings.sandbox.take() {
-        Some(options) => Some(start_sandbox(options, &mut settings).await?),
+        Some(options) => Some(stand_in::start(options, &mut settings).await?),
         None => None,
     };
     let is_known = settings.listen.socket.is_some() || !settings.policy.access.callers.is_empty();
@@ -116,7 +122,9 @@ pub async fn serve(
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let refused = vitals::refused(traffic.figures().clone());
-    let gate = Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused) };
+    let (tracer, exporter) = traces::start(settings.traces)?;
+    let gate =
+        Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused), tracer: tracer.clone() };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),
@@ -171,10 +179,12 @@ pub async fn serve(
         desk: desk.clone(),
         books: Books::new(wanted, opened.fails.clone()),
         audit: audit.clone(),
+        tracer,
         survey: survey.clone(),
         connections,
         scraping: Mutex::default(),
     };
+    let levels = Arc::new(Levels::new(settings.log.levels.clone()));
     let asked = Arc::new(Admin {
         contract,
         traffic: traffic.clone(),
@@ -183,13 +193,14 @@ pub async fn serve(
         sandbox: control.is_some(),
         begun,
         vitals: Arc::new(vitals),
+        levels: levels.clone(),
         everyone: settings.metrics.everyone,
         ways: settings.edge.ways,
     });
     let admin = admin.run(
         move |request, guest| {
-            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
-            async move { asked.answer(state, &request, guest.address).await }
+            let (asked, state) = (asked.clone(), *seen.borrow());
+            async move { asked.answer(state, &admin::with_body(request).await, guest.address).await }
         },
         gone(states),
     );
@@ -245,10 +256,13 @@ pub async fn serve(
         audit: audit.as_ref(),
         pairs: &pairs,
         tls: tls.as_deref(),
+        levels: &levels,
     };
     tokio::select! {
         () = serving => tracing::info!("stopped"),
         () = keeper.run() => {}
+        () = exporter.run() => {}
+        () = levels.run() => {}
         _ = join_all(places.iter().map(|places| places.watch())) => {}
         () = desk.clone().reconcile() => {}
         () = reload::run(hangup, load, running, settings.written) => {}
@@ -263,7 +277,7 @@ pub async fn serve(
             }
         }
     }
-    let _logged = keeper.save().await;
+    let _logged = tokio::join!(keeper.save(), exporter.flush());
     if let Some(audit) = &audit {
         audit.finish().await;
     }
@@ -284,38 +298,6 @@ pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
 /// When a file cannot be read.
 pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
     audit::verify(settings, files)
-}
-
-/// Runs the stand-in for the provider alone.
-///
-/// # Errors
-/// What kept it from starting.
-pub async fn sandbox(options: sandbox::Options) -> Result<(), Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    tracing::info!(url = %format!("http://{listen}/api"), control = %control, "sandbox ready");
-    let mut stop = Stop::new()?;
-    tokio::select! {
-        () = sandbox.run() => {}
-        name = stop.asked() => tracing::info!(signal = name, "stopped"),
-    }
-    Ok(())
-}
-
-/// Starts the stand-in and points the provider's settings at it; returns where it takes orders.
-async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Result<SocketAddr, Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    settings.upstream.target = Target::parse(&format!("http://{listen}/api")).map_err(Failure::Build)?;
-    #[expect(clippy::disallowed_methods, reason = "boot is where tasks start")]
-    tokio::spawn(sandbox.run());
-    Ok(control)
-}
-
-async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
-    let provider = bind(options.listen)?;
-    let control = bind(options.control)?;
-    Ok(Sandbox::new(options, provider, control))
 }
 
 /// Connections that the system accepts on its own until gizad does, as far as it allows (`net.core.somaxconn`). Whoever finds no

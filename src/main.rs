@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use gizad::boot::{self, Probe};
+use gizad::boot::{self, Logged, Probe};
 use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
 use gizad::ledger::Filter;
@@ -23,6 +23,8 @@ use cli::{Asked, Audited, Cli, Command, Given, Wanted};
 
 /// A wrong command line or a wrong setting (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+/// How long a running gizad is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     telemetry::hush_panics();
@@ -71,6 +73,15 @@ fn main() -> ExitCode {
             let flags = flags(given, false, vec![("listen.admin", admin_listen)]);
             match Settings::load_admin(&flags, &settings::variables()) {
                 Ok(address) => health(address, if live { Probe::Live } else { Probe::Ready }, timeout),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
+        Command::LogLevel { given, filter, time, reset, admin_listen } => {
+            let flags = flags(given, false, vec![("listen.admin", admin_listen)]);
+            let wanted = filter.map(|filter| Logged::Filter(filter, time));
+            let wanted = wanted.unwrap_or(if reset { Logged::Usual } else { Logged::Shown });
+            match Settings::load_admin(&flags, &settings::variables()) {
+                Ok(address) => log_level(address, wanted),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
@@ -175,6 +186,18 @@ fn health(address: SocketAddr, probe: Probe, time: Duration) -> ExitCode {
         Ok(Ok(what)) => {
             // On standard error, too, where whoever looks at a probe looks.
             eprintln!("gizad: {what}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(unwell)) => unable(&unwell.to_string()),
+        Err(error) => unable(&error.to_string()),
+    }
+}
+
+fn log_level(address: SocketAddr, wanted: Logged) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(boot::log_level(address, wanted, PATIENCE))) {
+        Ok(Ok(what)) => {
+            println!("{what}");
             ExitCode::SUCCESS
         }
         Ok(Err(unwell)) => unable(&unwell.to_string()),

@@ -170,6 +170,7 @@ where
     let call = move |call: Call| match at_once(&shelf, &call) {
         Some(reply) => {
             counts.count(call.operation, call.face);
+            call.trace.note("gizad.source", recent::Source::Memory.as_str());
             Box::pin(ready(Ok(reply)))
         }
         // Every layer is always ready, so none has to be asked.

@@ -12,8 +12,10 @@ mod key;
 mod layers;
 mod listen;
 mod metrics;
+mod otel;
 mod purchase;
 mod show;
+mod traces;
 mod traffic;
 
 use std::net::SocketAddr;
@@ -66,6 +68,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The log.
     pub log: telemetry::Options,
+    /// Where traces are sent, if they are.
+    pub traces: Option<crate::traces::Options>,
     /// The stand-in for the provider, if it is to be run.
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.

@@ -1,6 +1,7 @@
 //! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed
 //! without the API. It never asks the provider: a provider that is down is no reason to restart gizad.
 
+mod level;
 mod page;
 mod status;
 
@@ -8,17 +9,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::levels::Levels;
 use super::vitals::Vitals;
 use crate::contract::Contract;
 use crate::edge::{self, Ways};
 use crate::metrics::Format;
 use crate::policy::Traffic;
 use crate::policy::purchase::Desk;
+
+pub(super) use level::with_body;
 
 /// Where the daemon is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,7 @@ pub(super) struct Admin {
     /// Since when gizad runs.
     pub(super) begun: Instant,
     pub(super) vitals: Arc<Vitals>,
+    pub(super) levels: Arc<Levels>,
     /// Whether metrics are for everyone, and not for this machine alone.
     pub(super) everyone: bool,
     /// By what ways requests may come.
@@ -59,11 +65,11 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status` and `/cache/purge`; anything else is not here.
+    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status`, `/log-level` and `/cache/purge`; anything else is not here.
     pub(super) async fn answer(
         &self,
         state: State,
-        request: &Request<()>,
+        request: &Request<Option<Bytes>>,
         peer: Option<IpAddr>,
     ) -> Response<Body> {
         // Before anything is said, or a page that rebinds a name would read it.
@@ -73,12 +79,13 @@ impl Admin {
         let path = request.uri().path();
         let takes = match path {
             "/" | "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
+            "/log-level" => "GET, HEAD, PUT, DELETE",
             "/cache/purge" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /, /livez, /readyz, /startupz, /metrics, /status and /cache/purge",
+                    "there is /, /livez, /readyz, /startupz, /metrics, /status, /log-level and /cache/purge",
                 );
             }
         };
@@ -107,6 +114,9 @@ impl Admin {
             // What a proxy hands on is not this machine's, wherever the proxy is.
             _ => match edge::from_here(request.uri(), request.headers(), None, &self.ways) {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
+                Ok(()) if path == "/log-level" => {
+                    level::answer(&self.levels, request.method(), request.headers(), request.body().as_ref())
+                }
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
                 }
@@ -203,11 +213,12 @@ mod tests {
             sandbox: true,
             begun: ambient::instant(),
             vitals: Arc::new(Vitals::of_nothing(traffic, contract, &settings.policy)),
+            levels: Arc::new(Levels::new(settings.log.levels)),
             everyone: false,
             ways: Ways::default(),
         };
         let named = async |admin: &Admin, method: &str, path: &str, host: &str, peer: &str| {
-            let request = Request::builder().method(method).uri(path).header("host", host).body(());
+            let request = Request::builder().method(method).uri(path).header("host", host).body(None);
             let peer = Some(peer.parse().expect("an address"));
             admin.answer(State::Ready, &request.expect("a request"), peer).await.status().as_u16()
         };
@@ -217,6 +228,8 @@ mod tests {
             ("GET", "/metrics", 403),
             ("GET", "/", 403),
             ("GET", "/status", 403),
+            ("GET", "/log-level", 403),
+            ("DELETE", "/log-level", 403),
             ("POST", "/cache/purge", 403),
         ] {
             for host in ["localhost", "10.1.2.4:7071"] {
@@ -236,6 +249,7 @@ mod tests {
             ("GET", "/"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
+            ("PUT", "/log-level"),
             ("GET", "/nothing"),
             ("PUT", "/livez"),
         ] {

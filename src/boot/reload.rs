@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use super::levels::Levels;
 use crate::ambient;
 use crate::audit::Log;
 use crate::edge::tls::Tls;
@@ -13,7 +14,7 @@ use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Pair, Settings};
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "access.",
     "callers.",
     "credentials.",
@@ -26,6 +27,7 @@ const LIVE: [&str; 12] = [
     "purchase.",
     "budget.",
     "protected.",
+    "log.level",
 ];
 
 /// What changes while the daemon runs.
@@ -35,6 +37,7 @@ pub(super) struct Running<'a> {
     pub(super) audit: Option<&'a Log>,
     pub(super) pairs: &'a watch::Sender<Pair>,
     pub(super) tls: Option<&'a Tls>,
+    pub(super) levels: &'a Levels,
 }
 
 /// Notes that settings are used from now on, or that wrong ones are not.
@@ -52,7 +55,7 @@ pub(super) async fn run(
     running: Running<'_>,
     mut written: Vec<(String, String)>,
 ) {
-    let Running { traffic, desk, audit, pairs, tls } = running;
+    let Running { traffic, desk, audit, pairs, tls, levels } = running;
     // The ones that gizad was started with.
     note(traffic.figures(), true);
     for result in ["success", "failure"] {
@@ -71,6 +74,7 @@ pub(super) async fn run(
             Ok(settings) => {
                 traffic.change(&settings.policy);
                 desk.change(&settings.policy.purchase);
+                levels.reload(&settings.log.levels);
                 // Also when nothing else has changed: what is in its files may have.
                 pairs.send_replace(settings.pair);
                 let certified = tls.zip(settings.listen.tls.as_ref());

@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem, trace};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -69,6 +69,7 @@ impl Rest {
             return Either::Right(routed.map(super::infallible));
         };
         let (parts, _nothing) = request.into_parts();
+        trace::asks(&arrival.trace, operation, Face::Rest);
         Either::Left(match plain_call(operation, &parts, &arrival) {
             Ok(call) => {
                 Either::Left(ended(operation, None, (self.gate.call)(call), parts.headers, arrival.id))
@@ -139,9 +140,9 @@ fn methods(
     methods.fallback(move |request: Request<Body>| async move { not_allowed(&request, allow) })
 }
 
-/// Answers with a fault and logs it.
+/// Answers with a fault, which is logged.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::refused(Face::Rest, id, fault, problem::response(fault, id))
+    super::refused(fault, problem::response(fault, id))
 }
 
 /// Answers that a path takes other methods, and which.
@@ -170,6 +171,7 @@ async fn answer(
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
+    trace::asks(&arrival.trace, operation, Face::Rest);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
         Ok(call) => ended(operation, picture, (gate.call)(call), parts.headers, arrival.id).await,
         Err(fault) => {
@@ -249,6 +251,7 @@ fn call(
         effect: operation.effect,
         request,
         id: arrival.id.clone(),
+        trace: arrival.trace.clone(),
         face: Face::Rest,
         presented: arrival.presented(headers),
         caller: Caller::Anonymous,

@@ -55,6 +55,7 @@ pub(super) fn settings(
         limits,
         grace,
         log: check.log(),
+        traces: check.traces(),
         sandbox: in_sandbox.then(|| check.sandbox()),
         written: given.entries.iter().map(|entry| (entry.path.clone(), entry.shown())).collect(),
     };

@@ -31,6 +31,7 @@ mod ledger;
 #[path = "../client/limits.rs"]
 mod limits;
 mod listen;
+mod logs;
 mod malformed;
 mod market;
 mod matrix;
@@ -49,6 +50,7 @@ mod settings;
 mod status;
 mod tables;
 mod tls;
+mod traces;
 mod traffic;
 mod wallet;
 mod wire;
