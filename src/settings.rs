@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::upstream::Credentials;
@@ -106,8 +107,13 @@ pub enum Ledger {
     Usual(PathBuf),
     /// In this folder, and nowhere else.
     In(PathBuf),
-    /// In a database, by its URL, which may hold a password.
-    Postgres(String),
+    /// In a database.
+    Postgres {
+        /// Where it is. It may hold a password.
+        url: String,
+        /// Whose certificates are believed beside those that browsers believe.
+        extra_ca: Vec<CertificateDer<'static>>,
+    },
 }
 
 impl std::fmt::Debug for Ledger {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
 use super::Failure;
 use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
 use crate::metrics::{Figures, Timed};
@@ -51,8 +53,8 @@ pub(super) async fn open(
         settings::Ledger::In(below) => {
             Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
-        settings::Ledger::Postgres(url) => {
-            let store = connected(url, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
+        settings::Ledger::Postgres { url, extra_ca } => {
+            let store = connected(url, extra_ca, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
             Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
         }
     };
@@ -110,8 +112,8 @@ pub(super) async fn read(settings: &Settings) -> Result<Ledger, Failure> {
             let store = Sqlite::read_only(&folder).map_err(|trouble| wrong("ledger.dir", &trouble))?;
             Arc::new(store) as Arc<dyn Store>
         }
-        settings::Ledger::Postgres(url) => {
-            connected(url, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
+        settings::Ledger::Postgres { url, extra_ca } => {
+            connected(url, extra_ca, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
         }
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
@@ -122,8 +124,12 @@ fn nothing(why: &str) -> Failure {
     Failure::Build(format!("there is nothing to read: {why}"))
 }
 
-async fn connected(url: &str, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
-    Ok(Arc::new(Postgres::connect(url, &Folder::name_of(account)).await?))
+async fn connected(
+    url: &str,
+    extra_ca: &[CertificateDer<'static>],
+    account: &[&str],
+) -> Result<Arc<dyn Store>, Trouble> {
+    Ok(Arc::new(Postgres::connect_trusting(url, &Folder::name_of(account), extra_ca).await?))
 }
 
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {

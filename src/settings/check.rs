@@ -202,14 +202,15 @@ impl Check<'_> {
             frontend_source: self.text("upstream.frontend_source"),
             connect_timeout: self.duration("upstream.connect_timeout"),
             timeout: self.duration("upstream.timeout"),
-            extra_ca: self.certificates(),
+            extra_ca: self.certificates("upstream.ca_file"),
             words: self.words(),
         }
     }
 
-    fn certificates(&mut self) -> Vec<CertificateDer<'static>> {
-        let path = self.text("upstream.ca_file");
-        if path.is_empty() { Vec::new() } else { self.chain("upstream.ca_file", &path) }
+    /// The authorities in a file, if one is named.
+    pub(super) fn certificates(&mut self, setting: &str) -> Vec<CertificateDer<'static>> {
+        let path = self.text(setting);
+        if path.is_empty() { Vec::new() } else { self.chain(setting, &path) }
     }
 
     fn words(&mut self) -> Words {

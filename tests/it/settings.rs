@@ -121,6 +121,7 @@ fn the_settings_of_purchases_are_read_as_strictly() {
         r#"
         [ledger]
         url = "mysql://host/database"
+        ca_file = "/nowhere/ca.pem"
         [purchase]
         require_key = "sometimes"
         approval_from_vnd = "much"
@@ -142,6 +143,7 @@ fn the_settings_of_purchases_are_read_as_strictly() {
     assert_eq!(output.status.code(), Some(64), "{text}");
     for expected in [
         "ledger.url: expected a URL such as postgres://",
+        "ledger.ca_file: expected a readable file with certificates in PEM",
         "purchase.require_key: expected",
         "purchase.approval_from_vnd: expected an amount in whole đồng",
         "purchase.quiet: expected a duration",
