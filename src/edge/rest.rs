@@ -1,6 +1,5 @@
 //! REST: one route a row, under `/` and under `/v1`.
 
-mod explain;
 mod read;
 mod write;
 
@@ -26,7 +25,7 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, pages, problem};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -99,7 +98,7 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
         router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(path, methods);
     }
     let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
-    let told = explain::router().merge(openapi::router()).merge(docs::router());
+    let told = pages::router().merge(openapi::router()).merge(docs::router());
     router.merge(told).fallback(move |request| nothing_here(paths.clone(), request))
 }
 

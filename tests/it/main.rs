@@ -38,6 +38,7 @@ mod metrics;
 mod money;
 mod openapi;
 mod operations;
+mod pages;
 mod provider;
 mod records;
 mod replicas;

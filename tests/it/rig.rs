@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use gizad::call::{Scope, Token};
 use gizad::contract::{Contract, Operation};
+use gizad::edge::columns;
+use gizad::fault::Reason;
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
 
 use crate::codec::Dynamic;
 use crate::limits::OUT_OF_THE_WAY;
@@ -20,6 +23,11 @@ use crate::memory::memory;
 
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+fn assert_as_documented(reason: &str, sent: &str) {
+    let known = columns(Reason::named(reason).expect("a known reason")).sent;
+    assert!(known.iter().any(|known| known.as_str() == sent), "{reason} with sent: {sent}");
+}
 
 /// A running `gizad`.
 pub struct Gateway {
@@ -128,6 +136,15 @@ impl Answer {
 
     pub fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A problem says nothing of what was sent that the page of its reason does not foresee.
+    fn is_as_documented(&self) {
+        if self.header("content-type") == "application/problem+json" && !self.text.is_empty() {
+            let json = self.json();
+            let (reason, sent) = (json["reason"].as_str(), json["sent"].as_str());
+            assert_as_documented(reason.expect("a reason"), sent.expect("what was sent"));
+        }
     }
 }
 
@@ -288,7 +305,9 @@ impl Gateway {
         }
         let response = request.send().await.expect("gizad answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a whole body") }
+        let answer = Answer { status, headers, text: response.text().await.expect("a whole body") };
+        answer.is_as_documented();
+        answer
     }
 
     /// A connection for gRPC.
@@ -340,7 +359,11 @@ impl Gateway {
         for (name, value) in metadata {
             request.metadata_mut().insert(*name, tonic::metadata::MetadataValue::from_static(value));
         }
-        let reply = client.unary(request, path, codec).await?;
+        let reply = client.unary(request, path, codec).await.inspect_err(|status| {
+            if let Some(info) = status.get_details_error_info() {
+                assert_as_documented(&info.reason, &info.metadata["sent"]);
+            }
+        })?;
         Ok((shown(reply.get_ref()), reply.metadata().clone()))
     }
 
