@@ -92,7 +92,8 @@ fn linked(text: &str, path: &str, reasons: &str) -> String {
 /// Where a link leads on a page.
 fn place(target: &str, path: &str, reasons: &str) -> Option<String> {
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let served = PAGES.iter().find(|(known, _)| known.trim_start_matches("docs/") == file).map(|(_, path)| *path);
+    let served =
+        PAGES.iter().find(|(known, _)| known.trim_start_matches("docs/") == file).map(|(_, path)| *path);
     let page = if file.is_empty() { path } else { served? };
     let name = anchor.to_uppercase();
     Some(match anchor {

@@ -11,10 +11,10 @@ use axum::routing::get;
 use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY};
 use http::{HeaderMap, HeaderValue, Request, Response};
 
+use super::Arrival;
 use super::docs::guarded;
 use super::packed::answer;
 use super::rest::{not_allowed, refuse};
-use super::Arrival;
 use crate::contract::nearest;
 use crate::fault::{Fault, Reason};
 
@@ -52,7 +52,10 @@ pub(super) fn router() -> Router {
         .route("/errors", shown())
         .route("/errors/{reason}", shown())
         .route("/runbook", shown())
-        .route("/errors/page.css", get(async || guarded(answer("text/css; charset=utf-8", Body::from(STYLE)))))
+        .route(
+            "/errors/page.css",
+            get(async || guarded(answer("text/css; charset=utf-8", Body::from(STYLE)))),
+        )
         .method_not_allowed_fallback(async |request: Request<Body>| not_allowed(&request, "GET, HEAD"))
 }
 
@@ -78,7 +81,8 @@ impl Page {
 fn show(request: &Request<Body>) -> Response<Body> {
     let path = request.uri().path();
     let Some(page) = Page::at(path) else {
-        let near = nearest(path.trim_start_matches("/errors/"), Reason::ALL.iter().map(|reason| reason.as_str()));
+        let near =
+            nearest(path.trim_start_matches("/errors/"), Reason::ALL.iter().map(|reason| reason.as_str()));
         let detail = match near {
             Some(near) => format!("there is no such reason; did you mean /errors/{near}?"),
             None => "there is no such reason; /errors lists all".to_owned(),

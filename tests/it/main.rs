@@ -21,6 +21,7 @@ mod cache;
 mod codec;
 mod credentials;
 mod crowd;
+mod documented;
 mod edge;
 mod grpc;
 mod hostile;

@@ -46,7 +46,8 @@ fn whole(document: &str) -> String {
             code_name(row.grpc),
             row.again.as_str()
         );
-        let own = if text.starts_with("**") { text.splitn(3, "\n\n").nth(2).unwrap_or_default() } else { text };
+        let own =
+            if text.starts_with("**") { text.splitn(3, "\n\n").nth(2).unwrap_or_default() } else { text };
         let _infallible = write!(rest, "\n### {name}\n\n{}\n{own}", said(reason));
     }
     let begin = document.split("\n### ").next().expect("a beginning");
@@ -73,7 +74,11 @@ async fn the_type_of_an_error_leads_to_its_page() {
     assert_eq!(failed["reason"], "NOT_FOUND");
     let page = gateway.get(failed["type"].as_str().expect("text")).await;
     assert_eq!((page.status, page.header("content-type")), (200, "text/markdown; charset=utf-8"));
-    assert!(page.text.starts_with("# NOT_FOUND\n\n**The provider knows no such thing.** HTTP 404"), "{}", page.text);
+    assert!(
+        page.text.starts_with("# NOT_FOUND\n\n**The provider knows no such thing.** HTTP 404"),
+        "{}",
+        page.text
+    );
     for reason in Reason::ALL {
         let name = reason.as_str();
         let section = document.split("\n### ").find(|section| section.starts_with(&format!("{name}\n")));
@@ -106,7 +111,10 @@ async fn the_pages_lead_to_each_other() {
             }
             let (to, anchor) = link.split_once('#').unwrap_or((link, ""));
             let there = pages.get(to).unwrap_or_else(|| panic!("{path} leads to {link}"));
-            assert!(anchor.is_empty() || there.contains(&format!(" id=\"{anchor}\"")), "{path} leads to {link}");
+            assert!(
+                anchor.is_empty() || there.contains(&format!(" id=\"{anchor}\"")),
+                "{path} leads to {link}"
+            );
         }
     }
     let missing = gateway.get("/errors/OUTCOME_UNKOWN").await;
@@ -118,7 +126,10 @@ async fn the_pages_lead_to_each_other() {
 async fn pages_of_ones_own_are_linked_to_from_both_faces() {
     let request = json!({"vps_id": 99});
     let stop = operation("VpsService.GetVps");
-    for (pages, link) in [("/errors/", None), ("https://wiki.example.vn/gizad/", Some("https://wiki.example.vn/gizad/NOT_FOUND"))] {
+    for (pages, link) in [
+        ("/errors/", None),
+        ("https://wiki.example.vn/gizad/", Some("https://wiki.example.vn/gizad/NOT_FOUND")),
+    ] {
         let gateway = Gateway::sandbox_with(&[("GIZAD_ERRORS_PAGES", pages)]);
         assert_eq!(gateway.get("/vps/99").await.json()["type"], Value::from(format!("{pages}NOT_FOUND")));
         let status = gateway.grpc(stop, &request).await.expect_err("there is none");
