@@ -81,7 +81,9 @@ fn linked(text: &str, path: &str, reasons: &str) -> String {
                 let (ahead, words) = before.rsplit_once('[').unwrap_or((before, ""));
                 let file = target.split('#').next().unwrap_or_default();
                 let file = file.strip_prefix("../").map_or_else(|| ["docs", file].join("/"), str::to_owned);
-                out.push_str(&format!("{ahead}{words} ({file})"));
+                // Where the words are its name, they are enough.
+                let named = file.ends_with(words);
+                out.push_str(&if named { format!("{ahead}{file}") } else { format!("{ahead}{words} ({file})") });
             }
         }
         rest = after;

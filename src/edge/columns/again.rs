@@ -71,10 +71,9 @@ pub(super) fn sent(reason: Reason) -> &'static [Sent] {
             &[Sent::Never, Sent::Maybe]
         }
         Reason::OperationAbsent => &[Sent::Answered],
-        // By gizad, which looks before it sends, or by the provider.
-        Reason::InvalidArgument
-        | Reason::OperationState
-        | Reason::InsufficientBalance
+        Reason::InvalidArgument | Reason::OperationState => &[Sent::Never, Sent::Answered],
+        // By the provider, or by gizad, which looks before it sends.
+        Reason::InsufficientBalance
         | Reason::NotFound
         | Reason::NotOwned
         | Reason::AlreadyExists
@@ -88,10 +87,11 @@ pub(super) fn sent(reason: Reason) -> &'static [Sent] {
         | Reason::UpstreamFailed
         | Reason::UpstreamRedirected
         | Reason::UpstreamShapeUnknown => &[Sent::Maybe, Sent::Never],
-        Reason::UpstreamAuthFailed
-        | Reason::UpstreamRateLimited
-        | Reason::UpstreamMaintenance
-        | Reason::Internal => &[Sent::Answered, Sent::Maybe, Sent::Never],
+        Reason::UpstreamAuthFailed => &[Sent::Answered, Sent::Maybe, Sent::Never],
+        Reason::UpstreamRateLimited | Reason::UpstreamMaintenance => {
+            &[Sent::Maybe, Sent::Answered, Sent::Never]
+        }
+        Reason::Internal => &[Sent::Never, Sent::Maybe, Sent::Answered],
         Reason::OutcomeUnknown => &[Sent::Maybe],
     }
 }
