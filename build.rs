@@ -83,7 +83,11 @@ fn linked(text: &str, path: &str, reasons: &str) -> String {
                 let file = file.strip_prefix("../").map_or_else(|| ["docs", file].join("/"), str::to_owned);
                 // Where the words are its name, they are enough.
                 let named = file.ends_with(words);
-                out.push_str(&if named { format!("{ahead}{file}") } else { format!("{ahead}{words} ({file})") });
+                out.push_str(&if named {
+                    format!("{ahead}{file}")
+                } else {
+                    format!("{ahead}{words} ({file})")
+                });
             }
         }
         rest = after;
