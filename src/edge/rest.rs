@@ -1,5 +1,6 @@
 //! REST: one route a row, under `/` and under `/v1`.
 
+mod explain;
 mod read;
 mod write;
 
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, pages, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
@@ -98,7 +99,7 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
         router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(path, methods);
     }
     let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
-    let told = pages::router().merge(openapi::router()).merge(docs::router());
+    let told = explain::router().merge(openapi::router()).merge(docs::router());
     router.merge(told).fallback(move |request| nothing_here(paths.clone(), request))
 }
 

@@ -8,7 +8,7 @@ use tonic::metadata::MetadataMap;
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::columns::columns;
-use super::{pages, rate, standing};
+use super::{rate, standing};
 use crate::call::RequestId;
 use crate::fault::{Fault, Reason};
 
@@ -42,7 +42,7 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
     if let Some(limit) = &fault.limit {
         details.add_quota_failure_violation(limit.name, &*fault.detail);
     }
-    if let Some(page) = pages::anywhere(fault.reason) {
+    if let Some(page) = super::pages::anywhere(fault.reason) {
         details.add_help_link(columns(fault.reason).title, page);
     }
     let mut status = Status::with_error_details(columns(fault.reason).grpc, &*fault.detail, details);
