@@ -17,6 +17,8 @@ mod answers;
 mod attacks;
 mod audit;
 mod cache;
+mod canaries;
+mod certificates;
 #[path = "../client/codec.rs"]
 mod codec;
 mod credentials;
