@@ -14,7 +14,7 @@ import pytest
 from conftest import BINARY, ROOT, running
 
 # Of the guide those sections that need one gizad as it is, and nothing else: from one until another.
-PAGES = ["concepts.md", "errors.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "runbook.md"]
+PAGES = ["concepts.md", "errors.md", "faces.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "runbook.md"]
 BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```$", re.M | re.S)
 
 # What is another one each time, and what is compared instead of it.
@@ -78,7 +78,8 @@ def followed(page, folder):
     blocks = [(match, steps(re.sub(rf"^{match[1]}", "", match[2], flags=re.M))) for match in found]
     commands = [command for _, block in blocks for command, _ in block if not starts_gizad(command)]
     # What takes five seconds in the sandbox may be over on a slow machine before somebody has looked.
-    settings = {"sandbox_listen": f"127.0.0.1:{free_port()}", "ledger_dir": str(folder / "ledger"), "sandbox_deposit_time": "50s"}
+    settings = {"sandbox_listen": f"127.0.0.1:{free_port()}", "ledger_dir": str(folder / "ledger"), "sandbox_deposit_time": "50s",
+                "listen_socket": str(folder / "gizad.sock")}
     with running(pace_rate="1000/s", pace_burst="1000", **settings) as gateway:
         printed = iter(typed(commands, gateway, settings, folder))
     out, end = [], 0
