@@ -14,6 +14,7 @@ mod memory;
 pub mod openapi;
 mod origin;
 mod packed;
+mod pages;
 mod problem;
 mod rate;
 mod rest;
@@ -49,7 +50,7 @@ use crate::fault::{Fault, Reason, Sent};
 use crate::traces::{Trace, Tracer};
 
 pub use accept::{Accept, Arriving, Door, Guest, Limits, Places, SPARE, STREAMS};
-pub use columns::{Columns, columns};
+pub use columns::{Again, Columns, code_name, columns};
 pub use origin::{Ways, check as from_here, probe as from_a_probe};
 
 /// Everything behind the edge, as the edge sees it.
@@ -89,6 +90,8 @@ pub struct Options {
     pub body_timeout: Duration,
     /// By what ways requests may come.
     pub ways: Ways,
+    /// What the `type` of an error begins with.
+    pub pages: String,
 }
 
 /// The two faces on one port.
@@ -113,6 +116,7 @@ impl Edge {
     /// # Errors
     /// If the descriptors cannot be served by reflection.
     pub fn new(contract: &'static Contract, gate: &Gate, options: &Options) -> Result<Self, String> {
+        pages::begin(&options.pages);
         // Shared by every route; a request copies none of it.
         let options = Arc::new(options.clone());
         let (grpc, health) = grpc::Grpc::new(contract, gate, &options)?;

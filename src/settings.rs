@@ -7,6 +7,7 @@ mod access;
 mod audit;
 mod check;
 mod claims;
+mod errors;
 mod handed;
 mod key;
 mod layers;

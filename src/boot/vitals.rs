@@ -230,3 +230,16 @@ fn show_account(figures: &Figures, seen: &survey::Seen) {
         figures.account_seen.at([]).set(at as f64 / 1000.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runbook_has_each_reason() {
+        let runbook = include_str!("../../docs/runbook.md");
+        for reason in DEGRADED.iter().map(|reason| reason.as_str()).chain([IN_DOUBT]) {
+            assert!(runbook.contains(&format!("\n| `{reason}` | ")), "{reason}");
+        }
+    }
+}

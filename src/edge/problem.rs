@@ -15,7 +15,7 @@ pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
     let columns = columns(fault.reason);
     let reason = fault.reason.as_str();
     let mut members = Map::new();
-    members.insert("type".into(), json!(format!("/errors/{reason}")));
+    members.insert("type".into(), json!(super::pages::of(fault.reason)));
     members.insert("title".into(), json!(columns.title));
     members.insert("status".into(), json!(columns.http.as_u16()));
     members.insert("detail".into(), json!(fault.detail));

@@ -282,6 +282,18 @@ mod tests {
         provider.seen()
     }
 
+    #[test]
+    fn the_document_says_of_which_reasons_a_call_was_repeated() {
+        let document = include_str!("../../docs/errors.md");
+        for reason in Reason::ALL {
+            let section = document
+                .split("\n### ")
+                .find(|section| section.starts_with(&format!("{}\n", reason.as_str())));
+            let says = section.expect("each has one").contains("has tried it again");
+            assert_eq!(says, passes(*reason), "{}", reason.as_str());
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn reads_are_repeated_and_money_only_when_nothing_was_sent() {
         assert_eq!(sends(Effect::Read, fault(Reason::UpstreamTimeout, Sent::Maybe)).await, 4);

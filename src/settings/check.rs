@@ -27,6 +27,7 @@ pub(super) fn settings(
         max_body: check.whole("limits.body_bytes", 1024, 16 * 1024 * 1024),
         body_timeout: check.duration("limits.body_timeout"),
         ways: edge::Ways { hosts: check.names("listen.hosts"), proxies: check.proxies() },
+        pages: check.pages(),
     };
     let limits = edge::Limits {
         connections: check.whole("limits.connections", 1, 100_000),

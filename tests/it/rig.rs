@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use gizad::call::{Scope, Token};
 use gizad::contract::{Contract, Effect, Operation};
+use gizad::edge::columns;
+use gizad::fault::Reason;
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
 
 use crate::canaries::{self, Search};
 use crate::codec::Dynamic;
@@ -22,6 +25,11 @@ use crate::memory::memory;
 
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+fn assert_as_documented(reason: &str, sent: &str) {
+    let known = columns(Reason::named(reason).expect("a known reason")).sent;
+    assert!(known.iter().any(|known| known.as_str() == sent), "{reason} with sent: {sent}");
+}
 
 /// A running `gizad`.
 pub struct Gateway {
@@ -132,6 +140,15 @@ impl Answer {
 
     pub fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// A problem says nothing of what was sent that the page of its reason does not foresee.
+    fn is_as_documented(&self) {
+        if self.header("content-type") == "application/problem+json" && !self.text.is_empty() {
+            let json = self.json();
+            let (reason, sent) = (json["reason"].as_str(), json["sent"].as_str());
+            assert_as_documented(reason.expect("a reason"), sent.expect("what was sent"));
+        }
     }
 }
 
@@ -298,7 +315,9 @@ impl Gateway {
         let text = response.text().await.expect("a whole body");
         let is_revealed = ["/vnc", "/login"].iter().any(|end| path.ends_with(end));
         serde_json::from_str(&text).iter().for_each(|said| canaries::know_of(said, is_revealed));
-        Answer { status, headers, text }
+        let answer = Answer { status, headers, text };
+        answer.is_as_documented();
+        answer
     }
 
     /// A connection for gRPC.
@@ -351,7 +370,11 @@ impl Gateway {
             request.metadata_mut().insert(*name, tonic::metadata::MetadataValue::from_static(value));
         }
         canaries::know_of(said, false);
-        let reply = client.unary(request, path, codec).await?;
+        let reply = client.unary(request, path, codec).await.inspect_err(|status| {
+            if let Some(info) = status.get_details_error_info() {
+                assert_as_documented(&info.reason, &info.metadata["sent"]);
+            }
+        })?;
         let answer = shown(reply.get_ref());
         canaries::know_of(&answer, operation.effect == Effect::Secret);
         Ok((answer, reply.metadata().clone()))

@@ -34,6 +34,8 @@ fn all_mistakes_come_at_once_each_with_its_path() {
         vps_rdns = "harmless"
         [limits]
         body_bytes = 1
+        [errors]
+        pages = "errors"
         [log]
         level = "loud"
         format = "xml"
@@ -56,6 +58,7 @@ fn all_mistakes_come_at_once_each_with_its_path() {
         "actions.create_vps: expected an action without an operation of its own",
         "actions.vps_rdns: expected one of read, secret, converge, once, spend",
         "limits.body_bytes: expected a whole number",
+        "errors.pages: expected /errors/, or a URL",
         "log.level: expected a level",
         "log.format: expected one of auto, text, json",
         "credentials.identifier: expected",

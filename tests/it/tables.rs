@@ -15,7 +15,7 @@ pub fn assert_golden(path: &str, actual: &str) {
 }
 
 /// Compares what was generated with what is committed.
-fn assert_same(path: &str, actual: &str) {
+pub fn assert_same(path: &str, actual: &str) {
     let path = Path::new(path);
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("created");
