@@ -76,6 +76,8 @@
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
+//! - **A restart loses no call.** Sockets that somebody else holds stay open; what was sent before anybody could know of the stop is
+//!   answered; what is cut off all the same is named.
 //! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
 //! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached. The pages that gizad serves itself may ask it, and nobody else.

@@ -163,6 +163,7 @@ impl Going<'_> {
                 async {
                     sleep(LATE).await;
                     self.traffic.refuse();
+                    tracing::info!("stopping: no more calls are taken");
                 }
             );
         };

@@ -26,6 +26,7 @@ mod grpc;
 mod hostile;
 mod kills;
 mod ledger;
+mod life;
 #[path = "../client/limits.rs"]
 mod limits;
 mod listen;
