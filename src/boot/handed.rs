@@ -21,15 +21,31 @@ const FIRST: usize = 3;
 
 /// What the service manager gave this process.
 pub struct Handed {
-    sockets: ListenFd,
+    /// By their names, in the order in which they came.
+    sockets: Vec<(String, Socket)>,
     pub(super) said: settings::Manager,
 }
 
+/// One of them.
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+    Neither,
+}
+
 impl Handed {
-    /// Takes it, and takes it out of the environment. Called before there is a second thread, after the last `exec`.
+    /// Takes it, and takes it out of the environment. Called after the last `exec`, before there is a second thread, and before
+    /// anything is opened that could have the number of what was promised and is not there.
     #[must_use]
     pub fn take(said: settings::Manager) -> Self {
-        let sockets = if said.sockets.is_empty() { ListenFd::empty() } else { ListenFd::from_env() };
+        let mut given = if said.sockets.is_empty() { ListenFd::empty() } else { ListenFd::from_env() };
+        let mut take = |number| match (given.take_tcp_listener(number), given.take_unix_listener(number)) {
+            (Ok(Some(listener)), _) => Socket::Tcp(listener),
+            (_, Ok(Some(listener))) => Socket::Unix(listener),
+            _ => Socket::Neither,
+        };
+        let sockets =
+            said.sockets.iter().enumerate().map(|(number, name)| (name.clone(), take(number))).collect();
         Self { sockets, said }
     }
 }
@@ -48,8 +64,8 @@ pub(super) struct Listeners {
 ///
 /// # Errors
 /// All that was handed over and is not wanted, or what cannot be listened on.
-pub(super) async fn listen(wanted: &Listen, mut handed: Handed) -> Result<Listeners, Failure> {
-    let found = Found::sorted(wanted, &mut handed).map_err(|wrong| {
+pub(super) async fn listen(wanted: &Listen, handed: Handed) -> Result<Listeners, Failure> {
+    let found = Found::sorted(wanted, handed).map_err(|wrong| {
         Failure::Build(format!(
             "sockets were handed over (LISTEN_FDS) that cannot be used: {}",
             wrong.join("; ")
@@ -101,18 +117,17 @@ struct Found {
 }
 
 impl Found {
-    fn sorted(wanted: &Listen, handed: &mut Handed) -> Result<Self, Vec<String>> {
+    fn sorted(wanted: &Listen, handed: Handed) -> Result<Self, Vec<String>> {
         let (mut found, mut wrong) = (Self::default(), Vec::new());
-        for (number, name) in handed.said.sockets.iter().enumerate() {
-            let sorted =
-                match (handed.sockets.take_tcp_listener(number), handed.sockets.take_unix_listener(number)) {
-                    (Ok(Some(listener)), _) => found.tcp(wanted, name, listener),
-                    (_, Ok(Some(listener))) => found.unix(wanted, name, listener),
-                    _ => Err("is no stream socket of TCP or of this machine".to_owned()),
-                };
+        for (number, (name, socket)) in handed.sockets.into_iter().enumerate() {
+            let sorted = match socket {
+                Socket::Tcp(listener) => found.tcp(wanted, &name, listener),
+                Socket::Unix(listener) => found.unix(wanted, &name, listener),
+                Socket::Neither => Err("is no stream socket of TCP or of this machine".to_owned()),
+            };
             if let Err(why) = sorted {
                 let named = if name.is_empty() { String::new() } else { format!(" ({name})") };
-                wrong.push(format!("descriptor {}{named} {why}", FIRST + number));
+                wrong.push(format!("descriptor {}{named} {why}", FIRST.saturating_add(number)));
             }
         }
         if wrong.is_empty() { Ok(found) } else { Err(wrong) }

@@ -127,6 +127,8 @@ impl Accept {
             // Whoever is gone already has no name.
             let Ok(peer) = arrived.peer() else { continue };
             let entry = tokio::select! {
+                // Whoever has come in already and finds a place is not sent away.
+                biased;
                 entry = self.places.receive(peer) => entry,
                 () = &mut stop => break,
             };

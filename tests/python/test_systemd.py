@@ -238,6 +238,13 @@ def service(folder, url, confined):
         "GIZAD_UPSTREAM_URL": url, "GIZAD_LISTEN_API": "127.0.0.1:0", "GIZAD_LISTEN_ADMIN": "127.0.0.1:0",
         "GIZAD_LOG_FORMAT": "json",
     }
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    at = folder / "notify"
+    at.unlink(missing_ok=True)
+    manager.bind(str(at))
+    manager.settimeout(30)
+    at.chmod(0o777)
+    environment["NOTIFY_SOCKET"] = str(at)
     arguments = unit()["ExecStart"][0].replace("/etc/gizad", str(folder)).split()[1:]
     process = subprocess.Popen(
         [folder / "gizad", *arguments], env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=confined, cwd="/",
@@ -250,6 +257,7 @@ def service(folder, url, confined):
                 break
         else:
             raise AssertionError(log)
+        assert unit()["Type"] == ["notify"] and manager.recv(4096).startswith(b"READY=1\n")
         yield log[-1], process
     finally:
         process.terminate()

@@ -23,7 +23,7 @@ fn part(times: &[Duration], of: f64) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_gizad_is_restarted() {
-    let restarts = std::env::var("RESTARTS").map_or(20, |text| text.parse().expect("a number"));
+    let restarts: usize = std::env::var("RESTARTS").map_or(20, |text| text.parse().expect("a number"));
     let provider = Sandbox::start();
     let holder = Holder::new();
     let environment =
