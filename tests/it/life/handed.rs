@@ -89,21 +89,22 @@ fn what_is_not_what_the_settings_say_is_refused_with_what_was_expected() {
     let connected = inherited(TcpStream::connect(holder.api).expect("a connection"));
     let datagrams = inherited(std::net::UdpSocket::bind("127.0.0.1:0").expect("a port"));
     let (api_at, admin_at) = (holder.api, holder.admin);
-    for (given, names, expected) in [
-        (&[&stranger][..], "api", format!("descriptor 3 (api) is {at}; expected {api_at} (listen.api)")),
+    let rows = [
+        (vec![&stranger], "api", format!("descriptor 3 (api) is {at}; expected {api_at} (listen.api)")),
         (
-            &[&stranger],
+            vec![&stranger],
             "",
             format!("descriptor 3 is {at}; expected {api_at} (listen.api) or {admin_at} (listen.admin)"),
         ),
-        (&[admin], "api", format!("is {admin_at}; expected {api_at} (listen.api)")),
-        (&[api, api], "api:api", format!("descriptor 4 (api) is {api_at}, the second one for listen.api")),
-        (&[api], "unix", format!("is {api_at}, and a Unix socket was expected by that name")),
-        (&[unix], "admin", "and TCP was expected by that name".to_owned()),
-        (&[&datagrams], "", "descriptor 3 is no stream socket".to_owned()),
-        (&[&connected], "api", "does not listen; expected a socket that does".to_owned()),
-    ] {
-        let mut process = holder.start(given, names, &[URL]);
+        (vec![admin], "api", format!("is {admin_at}; expected {api_at} (listen.api)")),
+        (vec![api, api], "api:api", format!("descriptor 4 (api) is {api_at}, the second one for listen.api")),
+        (vec![api], "unix", format!("is {api_at}, and a Unix socket was expected by that name")),
+        (vec![unix], "admin", "and TCP was expected by that name".to_owned()),
+        (vec![&datagrams], "", "descriptor 3 is no stream socket".to_owned()),
+        (vec![&connected], "api", "does not listen; expected a socket that does".to_owned()),
+    ];
+    for (given, names, expected) in rows {
+        let mut process = holder.start(&given, names, &[URL]);
         assert_eq!(process.ended(), 1, "{names}");
         assert!(process.log().contains(&expected), "{expected:?} in {}", process.log());
     }

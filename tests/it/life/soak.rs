@@ -76,11 +76,11 @@ fn growth(looks: &[Look], figure: impl Fn(&Look) -> f64) -> f64 {
 
 /// Everything that goes wrong or changes, one after the other, until it is over.
 fn mischief(
-    target: Target,
-    control: String,
-    settings: String,
-    seen: Arc<Seen>,
-    over: Arc<AtomicBool>,
+    target: &Target,
+    control: &str,
+    settings: &str,
+    seen: &Seen,
+    over: &AtomicBool,
     process: rustix::process::Pid,
 ) {
     let client = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -89,7 +89,7 @@ fn mischief(
         let sent = http.post(format!("{control}/faults")).body(body.to_string()).send();
         client.block_on(sent).expect("the control socket answers");
     };
-    let original = std::fs::read_to_string(&settings).expect("the settings");
+    let original = std::fs::read_to_string(settings).expect("the settings");
     let faults = ["error500", "html", "truncate", "close_before", "rate_limited"];
     for turn in 0_usize.. {
         if over.load(Relaxed) {
@@ -102,17 +102,17 @@ fn mischief(
             2 => {
                 let key = format!("idempotency-key: soak-{turn}\r\n");
                 let mut plain = Plain::new(target.clone(), true);
-                let outcome = plain.call("POST", "/vps/1/renew", Some(&json!({})), &key, &seen);
+                let outcome = plain.call("POST", "/vps/1/renew", Some(&json!({})), &key, seen);
                 if let Err(why) = outcome {
                     seen.failures.lock().unwrap().push(format!("purchase: {why}"));
                 }
             }
             7 => {
-                std::fs::write(&settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 1_000_000 + turn))
+                std::fs::write(settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 1_000_000 + turn))
                     .expect("written")
             }
             12 => rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there"),
-            17 => std::fs::write(&settings, format!("{original}\n[quota]\nrate = \"often\"\n"))
+            17 => std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n"))
                 .expect("written"),
             // Connections that come, say nothing or half of something, and go.
             _ => {
@@ -154,7 +154,7 @@ async fn nothing_grows_in_hours_of_everything_at_once() {
         let id =
             rustix::process::Pid::from_raw(i32::try_from(process.id()).expect("a number")).expect("a number");
         let target = target.clone();
-        std::thread::spawn(move || mischief(target, control, settings, seen, over, id))
+        std::thread::spawn(move || mischief(&target, &control, &settings, &seen, &over, id))
     };
     let mut looks = Vec::new();
     println!("minutes\tMiB\tdescriptors\tthreads\tcalls\tp50\tp99");
