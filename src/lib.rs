@@ -79,6 +79,8 @@
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
+//! - **A restart loses no call.** Sockets that somebody else holds stay open; what was sent before anybody could know of the stop is
+//!   answered; what is cut off all the same is named.
 //! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
 //! - **The provider learns nothing of a trace.** A context comes in and ends here; what is sent to the provider is the same with
 //!   and without one.

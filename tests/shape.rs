@@ -68,6 +68,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
     ("zeroize", &["settings", "upstream"]),
+    ("listenfd", &["boot"]),
     ("rustix", &["boot", "metrics"]),
     ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),

@@ -26,12 +26,14 @@ use crate::policy::purchase::Desk;
 pub(super) use level::with_body;
 
 /// Where the daemon is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
     /// It takes calls.
     Ready,
-    /// It finishes calls and takes no new connections.
+    /// It says that it goes, and takes calls as before.
     Draining,
+    /// It finishes calls and takes no new connections.
+    Closing,
     /// It has finished.
     Gone,
 }
@@ -41,7 +43,7 @@ impl State {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Draining | Self::Gone => "draining",
+            Self::Draining | Self::Closing | Self::Gone => "draining",
         }
     }
 }
@@ -134,7 +136,7 @@ impl Admin {
         let (status, code) = match state {
             State::Ready if reasons.degraded.is_empty() => ("ready", StatusCode::OK),
             State::Ready => ("degraded", StatusCode::OK),
-            State::Draining | State::Gone => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+            State::Draining | State::Closing | State::Gone => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         };
         answered(&json!({"status": status, "reasons": reasons.words()}), code)
     }

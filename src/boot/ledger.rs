@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::Failure;
+use super::fleeting::Fleeting;
 use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
 use crate::metrics::{Figures, Timed};
 use crate::settings::{self, Settings};
@@ -15,20 +16,12 @@ use crate::state::Folder;
 /// The name of its folder, below that of the account.
 const NAME: &str = "ledger";
 
-/// A ledger, or the reason why there is none; and what is to be removed when gizad ends.
+/// A ledger, or the reason why there is none; and the folder that is to be gone when gizad is.
 pub(super) struct Opened {
     pub(super) ledger: Result<Ledger, String>,
     /// Whether the last entry could not be written.
     pub(super) fails: Arc<AtomicBool>,
-    fleeting: Option<PathBuf>,
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.fleeting {
-            let _gone = std::fs::remove_dir_all(folder);
-        }
-    }
+    _fleeting: Option<Fleeting>,
 }
 
 /// Opens it. One that was asked for by name must be usable; without the usual one gizad runs and buys nothing.
@@ -37,14 +30,16 @@ pub(super) async fn open(
     account: &[&str],
     figures: &Arc<Figures>,
 ) -> Result<Opened, Failure> {
-    let (mut fleeting, fails) = (None, Arc::new(AtomicBool::new(false)));
+    let (mut folder, fails) = (None, Arc::new(AtomicBool::new(false)));
     let opening = Opening { settings, account, figures, fails: &fails };
     let ledger = match &settings.ledger {
         settings::Ledger::Nowhere => Err("there is no place to write purchases down; set ledger.dir".to_owned()),
         settings::Ledger::Fleeting => {
-            let below = std::env::temp_dir().join(format!("gizad-sandbox-{}", std::process::id()));
-            fleeting = Some(below.clone());
-            Ok(opening.in_folder(&below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+            let made = Fleeting::new().map_err(|error| {
+                Failure::Build(format!("ledger.dir: the sandbox cannot make a folder for a while: {error}"))
+            })?;
+            let below = folder.insert(made).path();
+            Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
         settings::Ledger::Usual(below) => opening.in_folder(below).await.map_err(|trouble| {
             tracing::error!(%trouble, folder = %below.display(), "purchases cannot be written down; none is made");
@@ -58,7 +53,7 @@ pub(super) async fn open(
             Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
         }
     };
-    Ok(Opened { ledger, fails, fleeting })
+    Ok(Opened { ledger, fails, _fleeting: folder })
 }
 
 /// What it takes to open one.

@@ -1,9 +1,10 @@
-//! Starts the stand-in for the provider: alone, or beside the gateway.
+//! Runs the stand-in for the provider: alone, or beside the gateway.
 
 use std::net::SocketAddr;
 
+use super::Failure;
+use super::handed::bind;
 use super::stop::Stop;
-use super::{Failure, bind};
 use crate::sandbox::{self, Sandbox};
 use crate::settings::Settings;
 use crate::upstream::Target;
@@ -19,7 +20,7 @@ pub async fn sandbox(options: sandbox::Options) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     tokio::select! {
         () = sandbox.run() => {}
-        name = stop.asked() => tracing::info!(signal = name, "stopped"),
+        asked = stop.asked() => tracing::info!(signal = asked.as_str(), "stopped"),
     }
     Ok(())
 }

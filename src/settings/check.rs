@@ -37,10 +37,7 @@ pub(super) fn settings(
         write_timeout: check.duration("limits.write_timeout"),
         streams: edge::STREAMS,
     };
-    let grace = check.duration("shutdown.grace");
-    if grace < upstream.timeout {
-        check.wrong("shutdown.grace", "no less than upstream.timeout, or a stop would cut a purchase off");
-    }
+    let shutdown = check.shutdown(upstream.timeout);
     let settings = Settings {
         listen,
         upstream,
@@ -54,7 +51,8 @@ pub(super) fn settings(
         former_secret: check.former_secret(),
         edge,
         limits,
-        grace,
+        shutdown,
+        reload_every: check.reload_every(),
         log: check.log(),
         traces: check.traces(),
         sandbox: in_sandbox.then(|| check.sandbox()),

@@ -29,6 +29,7 @@ mod grpc;
 mod hostile;
 mod kills;
 mod ledger;
+mod life;
 #[path = "../client/limits.rs"]
 mod limits;
 mod listen;

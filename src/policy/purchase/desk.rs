@@ -248,6 +248,27 @@ impl Desk {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|lost| lost == id)
     }
 
+    /// How many purchases are under way in this process.
+    #[must_use]
+    pub fn running_now(&self) -> usize {
+        self.running().len()
+    }
+
+    /// The purchases under way in this process, each with how it stands; nothing is said of how where the ledger does not
+    /// tell.
+    pub async fn underway(&self) -> Vec<(String, Option<State>)> {
+        let ids: Vec<String> = self.running().values().map(|running| running.id()).collect();
+        let mut shown = Vec::new();
+        for id in ids.into_iter().filter(|id| !id.is_empty()) {
+            let record = match &self.ledger {
+                Ok(ledger) => ledger.by_id(&id).await.ok().flatten(),
+                Err(_) => None,
+            };
+            shown.push((id, record.map(|record| record.state())));
+        }
+        shown
+    }
+
     /// Says that something was written down.
     pub(super) fn announce(&self) {
         self.written.send_modify(|count| *count = count.wrapping_add(1));
