@@ -1,5 +1,5 @@
 //! Compiles `proto/` into the descriptor set that the program interprets, so that no generated code and no
-//! `protoc` is needed; and compresses what is served as it is.
+//! `protoc` is needed; compresses what is served as it is; and makes the pages that errors lead to.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::{env, error::Error, fs};
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
 /// A file whose own option values are dropped: they are rules in CEL that only other runtimes read, and
 /// three quarters of its size.
@@ -16,6 +17,9 @@ const STRIPPED: &str = "buf/validate/validate.proto";
 /// What is served as it is here, compressed into the program.
 const PACKED: [&str; 3] =
     ["docs/openapi.json", "assets/swagger-ui/swagger-ui-bundle.js", "assets/swagger-ui/swagger-ui.css"];
+
+/// What is served as pages, and where.
+const PAGES: [(&str, &str); 2] = [("docs/errors.md", "/errors"), ("docs/runbook.md", "/runbook")];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
@@ -31,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(protos(Path::new("proto/gizad"))?)?;
     fs::write(out.join("comments.txt"), comments(&compiler.file_descriptor_set()))?;
+    fs::write(out.join("pages.txt"), pages()?)?;
     for file in PACKED {
         println!("cargo::rerun-if-changed={file}");
         let name = Path::new(file).file_name().ok_or("a file has a name")?.to_string_lossy().into_owned();
@@ -39,6 +44,98 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(out.join(format!("{name}.gz")), packed.finish()?)?;
     }
     Ok(())
+}
+
+/// The pages, and one for each error: path, title, Markdown and HTML in turn, with a NUL behind each.
+fn pages() -> Result<String, Box<dyn Error>> {
+    let mut made = String::new();
+    let reasons = fs::read_to_string("docs/errors.md")?;
+    for (file, path) in PAGES {
+        println!("cargo::rerun-if-changed={file}");
+        let text = linked(&fs::read_to_string(file)?, path, &reasons);
+        let title = text.lines().next().unwrap_or_default().trim_start_matches('#').trim();
+        made.push_str(&format!("{path}\0{title}\0{text}\0{}\0", html_of(&text)));
+        if path != "/errors" {
+            continue;
+        }
+        for section in text.split("\n### ").skip(1) {
+            let section = section.split("\n## ").next().unwrap_or_default().trim();
+            let (name, _) = section.split_once('\n').ok_or("a section without a word")?;
+            let page = format!("# {section}\n");
+            made.push_str(&format!("{path}/{name}\0{name}\0{page}\0{}\0", html_of(&page)));
+        }
+    }
+    Ok(made)
+}
+
+/// A text whose links lead to where its pages are served. Where to one leads that is not, is said in words.
+fn linked(text: &str, path: &str, reasons: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, target, after)) = rest
+        .split_once("](")
+        .and_then(|(before, after)| after.split_once(')').map(|(target, after)| (before, target, after)))
+    {
+        match place(target, path, reasons) {
+            Some(place) => out.push_str(&format!("{before}]({place})")),
+            None => {
+                let (ahead, words) = before.rsplit_once('[').unwrap_or((before, ""));
+                let file = target.split('#').next().unwrap_or_default();
+                let file = file.strip_prefix("../").map_or_else(|| ["docs", file].join("/"), str::to_owned);
+                // Where the words are its name, they are enough.
+                let named = file.ends_with(words);
+                out.push_str(&if named {
+                    format!("{ahead}{file}")
+                } else {
+                    format!("{ahead}{words} ({file})")
+                });
+            }
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// Where a link leads on a page.
+fn place(target: &str, path: &str, reasons: &str) -> Option<String> {
+    let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+    let served =
+        PAGES.iter().find(|(known, _)| known.trim_start_matches("docs/") == file).map(|(_, path)| *path);
+    let page = if file.is_empty() { path } else { served? };
+    let name = anchor.to_uppercase();
+    Some(match anchor {
+        "" => page.to_owned(),
+        _ if page == "/errors" && reasons.contains(&format!("\n### {name}\n")) => format!("{page}/{name}"),
+        _ => format!("{page}#{anchor}"),
+    })
+}
+
+/// As a browser shows it, with the anchors that GitHub gives to headings.
+fn html_of(text: &str) -> String {
+    let mut events: Vec<Event<'_>> = Parser::new_ext(text, Options::ENABLE_TABLES).collect();
+    let (mut begun, mut anchors) = (0, Vec::new());
+    for (at, event) in events.iter().enumerate() {
+        match event {
+            Event::Start(Tag::Heading { .. }) => begun = at,
+            Event::End(TagEnd::Heading(_)) => {
+                let said = events.get(begun..at).unwrap_or_default().iter().filter_map(|event| match event {
+                    Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
+                    _ => None,
+                });
+                let kept = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ');
+                let anchor: String = said.collect::<String>().to_lowercase().chars().filter(kept).collect();
+                anchors.push((begun, anchor.replace(' ', "-")));
+            }
+            _ => {}
+        }
+    }
+    for (at, anchor) in anchors {
+        if let Some(Event::Start(Tag::Heading { id, .. })) = events.get_mut(at) {
+            *id = Some(anchor.into());
+        }
+    }
+    let mut out = String::new();
+    html::push_html(&mut out, events.into_iter());
+    out
 }
 
 /// The comment of everything that has a full name: name and comment in turn, with a NUL behind each. A value of an enum is named

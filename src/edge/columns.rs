@@ -1,13 +1,15 @@
 //! What each reason means on the wire: exhaustive matches whose columns are the HTTP status and the gRPC code,
 //! and beside them a title and what the reader should do. The two faces cannot drift.
 
+mod again;
 mod words;
 
 use http::StatusCode;
 use tonic::Code;
 
-use crate::fault::Reason;
+use crate::fault::{Reason, Sent};
 
+pub use again::Again;
 use words::words;
 
 /// One row.
@@ -21,6 +23,10 @@ pub struct Columns {
     pub title: &'static str,
     /// What to do about it.
     pub advice: &'static str,
+    /// What may be known of whether the call was sent, the usual first.
+    pub sent: &'static [Sent],
+    /// Whether it may be made again.
+    pub again: Again,
 }
 
 /// The row of a reason. A status is chosen by what it makes somebody do: clients repeat 503 and
@@ -87,11 +93,12 @@ pub fn columns(reason: Reason) -> Columns {
         Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
     };
     let (title, advice) = words(reason);
-    Columns { http, grpc, title, advice }
+    Columns { http, grpc, title, advice, sent: again::sent(reason), again: again::again(reason) }
 }
 
 /// The name of a gRPC code as the documentation of gRPC spells it.
-pub(super) fn code_name(code: Code) -> &'static str {
+#[must_use]
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -55,7 +55,7 @@ fn own(kind: &'static str, text: &'static str) -> Response<Body> {
 }
 
 /// Nothing of it is for the pages of others.
-fn guarded(mut response: Response<Body>) -> Response<Body> {
+pub(super) fn guarded(mut response: Response<Body>) -> Response<Body> {
     let name = HeaderName::from_static("cross-origin-resource-policy");
     response.headers_mut().insert(name, HeaderValue::from_static("same-origin"));
     response

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
 use super::columns::{code_name, columns};
-use super::{rate, standing};
+use super::{rate, standing, trace};
 use crate::call::RequestId;
 use crate::fault::{Fault, Lacking};
 
@@ -15,7 +15,7 @@ pub(super) fn body(fault: &Fault, id: &RequestId) -> Value {
     let columns = columns(fault.reason);
     let reason = fault.reason.as_str();
     let mut members = Map::new();
-    members.insert("type".into(), json!(format!("/errors/{reason}")));
+    members.insert("type".into(), json!(super::pages::of(fault.reason)));
     members.insert("title".into(), json!(columns.title));
     members.insert("status".into(), json!(columns.http.as_u16()));
     members.insert("detail".into(), json!(fault.detail));
@@ -83,5 +83,6 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     if let Some(operation) = &fault.operation {
         standing::write(operation, fault.replayed, headers);
     }
+    response.extensions_mut().insert(trace::Failed(fault.reason));
     response
 }

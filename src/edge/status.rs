@@ -42,6 +42,9 @@ pub(super) fn status(fault: &Fault, id: &RequestId) -> Status {
     if let Some(limit) = &fault.limit {
         details.add_quota_failure_violation(limit.name, &*fault.detail);
     }
+    if let Some(page) = super::pages::anywhere(fault.reason) {
+        details.add_help_link(columns(fault.reason).title, page);
+    }
     let mut status = Status::with_error_details(columns(fault.reason).grpc, &*fault.detail, details);
     if fault.reason == Reason::OutcomeUnknown {
         // gRPC's retry design (A6): a negative pushback means "do not retry at all".

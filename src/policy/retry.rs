@@ -208,6 +208,7 @@ impl<S: Inner> Service<Call> for Retry<S> {
                 account.figures.retries.at([call.operation.into(), fault.happened().into()]).inc();
                 tracing::info!(
                     request_id = call.id.as_str(),
+                    trace_id = %call.trace.id(),
                     operation = call.operation.name,
                     attempt,
                     outcome = fault.reason.as_str(),
@@ -279,6 +280,18 @@ mod tests {
         let answer = Retry::new(account, provider.clone()).oneshot(of_effect(effect)).await;
         assert!(answer.is_err());
         provider.seen()
+    }
+
+    #[test]
+    fn the_document_says_of_which_reasons_a_call_was_repeated() {
+        let document = include_str!("../../docs/errors.md");
+        for reason in Reason::ALL {
+            let section = document
+                .split("\n### ")
+                .find(|section| section.starts_with(&format!("{}\n", reason.as_str())));
+            let says = section.expect("each has one").contains("has tried it again");
+            assert_eq!(says, passes(*reason), "{}", reason.as_str());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tonic::Code;
 
+use super::canaries;
 use super::ledger::Folder;
 use super::records::port;
 use super::rig::{Answer, File, Gateway, operation};
@@ -27,6 +28,7 @@ pub fn token(name: &str, scopes: &str) -> (String, String) {
     let said = text(&output.stdout);
     let (token, lines) = said.split_once("\n\n").expect("the token and the lines");
     assert_eq!(said.matches(token).count(), 1, "shown once");
+    canaries::know(token);
     (token.to_owned(), lines.to_owned())
 }
 

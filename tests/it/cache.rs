@@ -106,7 +106,7 @@ impl<F: Future<Output = super::rig::Answer>> ThenAsk for F {
 /// What is fresh is given at once, past all the layers, unless lines of it are logged. Both ways have to say the same.
 #[tokio::test]
 async fn what_is_given_at_once_is_what_the_layers_would_have_given() {
-    let quick = Gateway::as_shipped(&[]);
+    let quick = Gateway::as_shipped(&[("GIZAD_LOG_LEVEL", "info")]);
     let whole = Gateway::as_shipped(&[("GIZAD_LOG_LEVEL", "debug")]);
     let wishes = ["", "no-cache", "max-age=60", "max-age=0", "only-if-cached", "no-store", "max-age=x"];
     let tokens = ["", "Bearer gzd_nobody", "Basic eDp5"];

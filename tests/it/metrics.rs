@@ -63,7 +63,10 @@ const PLANS: &str = "CatalogService.ListVpsPlans";
 
 #[tokio::test]
 async fn the_figures_are_what_has_happened() {
-    let gateway = Gateway::as_shipped(&[("GIZAD_RETRY_BASE", "1ms"), ("GIZAD_BUDGET_DAY_VND", "1000000")]);
+    // At a finer level everything goes through the layers.
+    let level = ("GIZAD_LOG_LEVEL", "info");
+    let gateway =
+        Gateway::as_shipped(&[level, ("GIZAD_RETRY_BASE", "1ms"), ("GIZAD_BUDGET_DAY_VND", "1000000")]);
     let before = Scrape::of(&gateway).await;
     assert_eq!(before.of_requests(PLANS, "rest", "anonymous", "OK"), 0.0);
     assert_eq!(before.get("gizad_purchases_in_doubt_age_seconds", &[]), None, "nothing is in doubt");

@@ -6,20 +6,30 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use gizad::call::{Scope, Token};
-use gizad::contract::{Contract, Operation};
+use gizad::contract::{Contract, Effect, Operation};
+use gizad::edge::columns;
+use gizad::fault::Reason;
 use prost_reflect::{DeserializeOptions, DynamicMessage, SerializeOptions};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
+use tonic_types::StatusExt as _;
 
+use crate::canaries::{self, Search};
 use crate::codec::Dynamic;
 use crate::limits::OUT_OF_THE_WAY;
 use crate::memory::memory;
 
 /// How long anything in a test may take before it counts as hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+fn assert_as_documented(reason: &str, sent: &str) {
+    let known = columns(Reason::named(reason).expect("a known reason")).sent;
+    assert!(known.iter().any(|known| known.as_str() == sent), "{reason} with sent: {sent}");
+}
 
 /// A running `gizad`.
 pub struct Gateway {
@@ -31,11 +41,13 @@ pub struct Gateway {
     /// `http://127.0.0.1:…` of the sandbox's control socket, if it runs one.
     pub control: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Reads the log, to its end.
+    reader: Option<JoinHandle<()>>,
     pub http: reqwest::Client,
     /// Who calls, where nobody comes in without a name.
     callers: Option<File>,
     /// Where it writes down what it buys, if nobody else said where.
-    _ledger: Option<Folder>,
+    ledger: Option<Folder>,
     /// Where it writes who did what, likewise.
     audited: Folder,
 }
@@ -129,6 +141,15 @@ impl Answer {
     pub fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap_or_default().to_owned()
     }
+
+    /// A problem says nothing of what was sent that the page of its reason does not foresee.
+    fn is_as_documented(&self) {
+        if self.header("content-type") == "application/problem+json" && !self.text.is_empty() {
+            let json = self.json();
+            let (reason, sent) = (json["reason"].as_str(), json["sent"].as_str());
+            assert_as_documented(reason.expect("a reason"), sent.expect("what was sent"));
+        }
+    }
 }
 
 impl Gateway {
@@ -210,8 +231,11 @@ impl Gateway {
             .args(arguments)
             .args(callers.iter().flat_map(|file| ["--config", file.path()]))
             .env("GIZAD_LOG_FORMAT", "json")
+            // A test says itself when its files are read again.
+            .env("GIZAD_RELOAD_EVERY", "off")
             .env("GIZAD_AUDIT_FILE", format!("{}/audit.log", audited.path()))
             .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
+            .envs(std::env::var("TEST_LOG_LEVEL").map(|level| ("GIZAD_LOG_LEVEL", level)))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -222,7 +246,7 @@ impl Gateway {
         let (said, heard) = std::sync::mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let kept = log.clone();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 let ready =
                     serde_json::from_str::<Value>(&line).ok().filter(|line| line["message"] == "ready");
@@ -243,9 +267,10 @@ impl Gateway {
             admin: at("admin").expect("an address"),
             control: at("sandbox_control"),
             log,
+            reader: Some(reader),
             http: client(callers.is_some()),
             callers,
-            _ledger: ledger,
+            ledger,
             audited,
         }
     }
@@ -284,11 +309,17 @@ impl Gateway {
             request = request.header(*name, *value);
         }
         if let Some((kind, bytes)) = body {
+            serde_json::from_slice(&bytes).iter().for_each(|said| canaries::know_of(said, false));
             request = request.header("content-type", kind).body(bytes);
         }
         let response = request.send().await.expect("gizad answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a whole body") }
+        let text = response.text().await.expect("a whole body");
+        let is_revealed = ["/vnc", "/login"].iter().any(|end| path.ends_with(end));
+        serde_json::from_str(&text).iter().for_each(|said| canaries::know_of(said, is_revealed));
+        let answer = Answer { status, headers, text };
+        answer.is_as_documented();
+        answer
     }
 
     /// A connection for gRPC.
@@ -324,13 +355,13 @@ impl Gateway {
     pub async fn grpc_whole(
         &self,
         operation: &Operation,
-        request: &Value,
+        said: &Value,
         metadata: &[(&'static str, &'static str)],
     ) -> Result<(Value, tonic::metadata::MetadataMap), tonic::Status> {
         let mut client = tonic::client::Grpc::new(self.channel().await);
         client.ready().await.expect("a connection");
         let codec = Dynamic::new(operation.output.descriptor.clone());
-        let message = message(operation, request);
+        let message = message(operation, said);
         let path = operation.grpc_path.parse().expect("a path");
         let mut request = tonic::Request::new(message);
         if self.callers.is_some() {
@@ -340,8 +371,15 @@ impl Gateway {
         for (name, value) in metadata {
             request.metadata_mut().insert(*name, tonic::metadata::MetadataValue::from_static(value));
         }
-        let reply = client.unary(request, path, codec).await?;
-        Ok((shown(reply.get_ref()), reply.metadata().clone()))
+        canaries::know_of(said, false);
+        let reply = client.unary(request, path, codec).await.inspect_err(|status| {
+            if let Some(info) = status.get_details_error_info() {
+                assert_as_documented(&info.reason, &info.metadata["sent"]);
+            }
+        })?;
+        let answer = shown(reply.get_ref());
+        canaries::know_of(&answer, operation.effect == Effect::Secret);
+        Ok((answer, reply.metadata().clone()))
     }
 
     /// Asks the provider's control socket for something.
@@ -455,10 +493,34 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Looks into whatever a gateway that is gone has left, and what the system showed of it.
+    fn look_through(&mut self, shown: Vec<(&str, Vec<u8>)>) {
+        let read = self.reader.take().map(JoinHandle::join);
+        assert!(read.is_none_or(|read| read.is_ok()), "its log was read");
+        let mut search = Search::of(canaries::known());
+        shown.into_iter().for_each(|(name, bytes)| search.look_into(name, bytes));
+        for folder in self.ledger.iter().chain([&self.audited]) {
+            if std::fs::exists(folder.path()).expect("a path") {
+                search.look_below(folder.path().as_ref());
+            }
+        }
+        search.look_into("the log", self.log());
+        let hits = search.hits();
+        assert!(hits.is_empty(), "{} hits: {hits:#?}", hits.len());
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
+        let shown = ["environ", "cmdline"].map(|name| {
+            (name, std::fs::read(format!("/proc/{}/{name}", self.child.id())).unwrap_or_default())
+        });
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+        if !std::thread::panicking() {
+            self.look_through(shown.into());
+        }
     }
 }
 
@@ -486,6 +548,7 @@ impl Drop for File {
 /// Somebody who may do everything, as a header and as settings.
 static CALLER: LazyLock<(String, String)> = LazyLock::new(|| {
     let (token, text) = Token::new("rig").expect("randomness");
+    canaries::know(&text);
     (format!("Bearer {text}"), gizad::settings::caller("rig", &token, &Scope::ALL))
 });
 

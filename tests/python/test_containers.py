@@ -85,9 +85,12 @@ def test_the_image_is_built_from_what_it_needs_and_from_no_key():
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
 
     def is_sent(path):
-        parts = pathlib.PurePosixPath(path)
-        return not any(one.match(pattern) and len(one.parts) == pattern.count("/") + 1
-                       for one in [parts, *parts.parents] for pattern in ignored)
+        parts, sent = pathlib.PurePosixPath(path), True
+        for pattern in ignored:
+            bare = pattern.removeprefix("!")
+            if any(one.match(bare) and len(one.parts) == bare.count("/") + 1 for one in [parts, *parts.parents]):
+                sent = pattern != bare
+        return sent
     source = "\n".join(path.read_text() for path in [ROOT / "build.rs", *(ROOT / "src").rglob("*.rs")])
     packed = re.findall(r'"((?:docs|assets|deploy)/[^"]+)"', (ROOT / "build.rs").read_text())
     included = re.findall(r'include_(?:str|bytes)!\("\.\./(deploy/[^"]+)"\)', source)

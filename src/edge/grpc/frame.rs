@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn one_whole_message_and_nothing_else() {
-        let options = Options { max_body: 10, body_timeout: Duration::from_secs(1), ways: Ways::default() };
+        let (ways, pages) = (Ways::default(), String::new());
+        let options = Options { max_body: 10, body_timeout: Duration::from_secs(1), ways, pages };
         let read = |body: &[u8]| only(body, &options).map(<[u8]>::to_vec).map_err(|fault| fault.reason);
         assert_eq!(read(&[0, 0, 0, 0, 2, 7, 7]), Ok(vec![7, 7]));
         assert_eq!(read(&[0, 0, 0, 0, 0]), Ok(vec![]));

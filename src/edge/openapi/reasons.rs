@@ -133,11 +133,7 @@ pub(super) fn responses(contract: &Contract) -> Value {
 pub(super) fn examples(contract: &Contract) -> Value {
     let examples = of_any(contract).map(|reason| {
         let row = columns(reason);
-        let sent = match reason {
-            Reason::OutcomeUnknown => "maybe",
-            Reason::UpstreamRefused | Reason::NotFound | Reason::InsufficientBalance => "answered",
-            _ => "never",
-        };
+        let sent = row.sent.first().map_or("never", |sent| sent.as_str());
         let value = json!({
             "type": format!("/errors/{}", reason.as_str()),
             "title": row.title,

@@ -151,3 +151,19 @@ fn to_do(state: State) -> ToDo {
     };
     ToDo { words, by }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runbook_has_each_state_and_says_the_same() {
+        let runbook = include_str!("../../../docs/runbook.md");
+        for state in State::ALL.into_iter().chain([State::Unknown]) {
+            let heading = format!("\n### {}\n", state.as_str());
+            let (_, section) = runbook.split_once(&heading).expect(state.as_str());
+            let section = section.split("\n### ").next().unwrap_or_default();
+            assert!(section.contains(to_do(state).words), "{state:?}: {section}");
+        }
+    }
+}

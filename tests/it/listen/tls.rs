@@ -1,52 +1,11 @@
 //! TLS of the listener, and callers that are known by their certificate.
 
 use std::net::TcpStream;
-use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, SanType,
-};
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use super::*;
-
-type Ca = CertifiedIssuer<'static, KeyPair>;
-
-fn ca() -> Ca {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA")
-}
-
-/// A certificate and its key, in PEM.
-#[derive(Clone)]
-struct Pair {
-    chain: String,
-    key: String,
-}
-
-fn server(ca: &Ca) -> Pair {
-    signed(ca, &CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters"))
-}
-
-fn client(ca: &Ca, common: &str, spiffe: Option<&str>) -> Pair {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::OrganizationName, "Example");
-    params.distinguished_name.push(DnType::CommonName, common);
-    params.subject_alt_names.extend(spiffe.map(|id| SanType::URI(id.try_into().expect("a URI"))));
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    signed(ca, &params)
-}
-
-fn signed(ca: &Ca, params: &CertificateParams) -> Pair {
-    let key = KeyPair::generate().expect("a key");
-    let chain = params.signed_by(&key, ca).expect("signed").pem();
-    Pair { chain, key: key.serialize_pem() }
-}
+use crate::certificates::{Ca, Pair, ca, client, server, server_named, trusting};
 
 /// A gateway with a certificate of its own, that trusts one CA of callers.
 struct Guarded {
@@ -80,24 +39,9 @@ impl Guarded {
 
     /// What somebody gets who trusts the CA of the gateway, and the certificate that it showed.
     fn get(&self, ca: &Ca, shown: Option<&Pair>, path: &str) -> Result<(u16, String, Vec<u8>), String> {
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(ca.der().clone()).expect("a CA");
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots);
-        let mut config = match shown {
-            Some(Pair { chain, key }) => {
-                let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>();
-                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
-                config.with_client_auth_cert(chain.expect("certificates"), key).expect("a client")
-            }
-            None => config.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = trusting(ca, shown, b"http/1.1");
         let name = "localhost".try_into().expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a connection");
+        let connection = ClientConnection::new(config, name).expect("a connection");
         let mut stream = StreamOwned::new(connection, self.connect());
         let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
@@ -148,14 +92,6 @@ fn a_caller_is_known_by_its_certificate() {
     guarded
         .get(ca, Some(&server_named(ca, "spiffe://example.org/shop")), "/wallet")
         .expect_err("no handshake");
-}
-
-/// A certificate for servers alone that says whom it names all the same.
-fn server_named(ca: &Ca, id: &str) -> Pair {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.subject_alt_names = vec![SanType::URI(id.try_into().expect("a URI"))];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    signed(ca, &params)
 }
 
 #[test]
