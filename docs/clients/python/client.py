@@ -61,8 +61,11 @@ class Client:
     """One channel for the whole program: connections are made, shared and made anew behind it."""
 
     def __init__(self, target="localhost:7070", token_file=None):
-        # gRPC's C core would put the path of a Unix socket where HTTP/2 has the host.
-        options = [("grpc.default_authority", "localhost")] if target.startswith("unix:") else []
+        # A stream may be silent for long: whether the other end is still there is asked after a minute.
+        options = [("grpc.keepalive_time_ms", 60_000), ("grpc.keepalive_timeout_ms", 20_000)]
+        if target.startswith("unix:"):
+            # gRPC's C core would put the path of the socket where HTTP/2 has the host.
+            options.append(("grpc.default_authority", "localhost"))
         # In the clear: for the Unix socket and this machine. Elsewhere gizad has TLS: grpc.secure_channel.
         self.channel = grpc.insecure_channel(target, options)
         self.token_file = token_file and pathlib.Path(token_file)

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	gizad "example.com/shop/gen/gizad/v1"
@@ -100,7 +101,11 @@ type Client struct {
 // New makes a client of the gizad at localhost:7070 or unix:/run/gizad/gizad.sock, with the token in a file, if one is needed.
 func New(target, tokenFile string) (*Client, error) {
 	// In the clear: for the Unix socket and this machine. Elsewhere gizad has TLS: credentials.NewTLS.
-	options := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		// A stream may be silent for long: whether the other end is still there is asked after a minute.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+	}
 	if tokenFile != "" {
 		options = append(options, grpc.WithPerRPCCredentials(token(tokenFile)))
 	}

@@ -107,7 +107,12 @@ impl Client {
     pub fn new(target: &str, token: Option<PathBuf>) -> Result<Self, tonic::transport::Error> {
         // In the clear: for the Unix socket and this machine. Elsewhere gizad has TLS: https, and tonic's feature `tls-ring`.
         let uri = if target.starts_with("unix:") { target.to_owned() } else { format!("http://{target}") };
-        let channel = Endpoint::from_shared(uri)?.connect_timeout(Duration::from_secs(5)).connect_lazy();
+        let channel = Endpoint::from_shared(uri)?
+            .connect_timeout(Duration::from_secs(5))
+            // A stream may be silent for long: whether the other end is still there is asked after a minute.
+            .http2_keep_alive_interval(Duration::from_secs(60))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .connect_lazy();
         Ok(Self {
             wallet: WalletServiceClient::new(channel.clone()),
             vps: VpsServiceClient::new(channel.clone()),

@@ -75,6 +75,9 @@ export class Client {
       // In the clear: for the Unix socket and this machine. Elsewhere gizad has TLS: https.
       baseUrl: socket ? "http://localhost" : `http://${target}`,
       interceptors: [token],
+      // A stream may be silent for long: whether the other end is still there is asked after a minute.
+      pingIntervalMs: 60_000,
+      pingTimeoutMs: 20_000,
       ...(socket && { nodeOptions: { createConnection: () => connect(socket) } }),
     });
     this.wallet = createClient(WalletService, transport);
