@@ -45,6 +45,7 @@
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
 //! | [`metrics`] | what is counted and measured, in one table | a word that a caller can choose |
+//! | [`client`] | one call from outside, as the command line makes it | what it means; a second attempt |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
 //! | [`ambient`] | the door to clock and randomness | everything else |
@@ -104,6 +105,7 @@ pub mod ambient;
 pub mod audit;
 pub mod boot;
 pub mod call;
+pub mod client;
 pub mod contract;
 pub mod edge;
 pub mod fault;

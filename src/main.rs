@@ -2,15 +2,18 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
+#[path = "main/api.rs"]
+mod api;
 #[path = "main/cli.rs"]
 mod cli;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use gizad::boot::{self, Probe};
 use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
@@ -26,14 +29,40 @@ const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     telemetry::hush_panics();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _printed = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
-    match cli.command {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The commands of the API are only built where one may be meant: a daemon starts without them.
+    let own = arguments.get(1).and_then(|word| word.to_str());
+    let own = own.is_some_and(|word| Cli::command().find_subcommand(word).is_some());
+    if own {
+        return match Cli::try_parse_from(arguments) {
+            Ok(cli) => carry_out(cli.command),
+            Err(error) => misread(&error),
+        };
+    }
+    with_contract(|contract| match whole(contract).try_get_matches_from(arguments) {
+        Ok(matches) => match matches.subcommand() {
+            Some((group, inner)) if api::is_group(contract, group) => api::run(contract, group, inner),
+            _ => match Cli::from_arg_matches(&matches) {
+                Ok(cli) => carry_out(cli.command),
+                Err(error) => misread(&error),
+            },
+        },
+        Err(error) => misread(&error),
+    })
+}
+
+/// All commands, with those of the API.
+fn whole(contract: &Contract) -> clap::Command {
+    Cli::command().subcommands(api::commands(contract))
+}
+
+fn misread(error: &clap::Error) -> ExitCode {
+    let _printed = error.print();
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn carry_out(command: Command) -> ExitCode {
+    match command {
         Command::Serve { secret: Some(_), .. } => {
             eprintln!(
                 "gizad: the secret is not taken from the command line, where every user of the machine can read it.\n\
@@ -98,16 +127,32 @@ fn main() -> ExitCode {
             }
         }
         Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),
-        Command::Routes => match Contract::embedded() {
-            Ok(contract) => {
-                print!("{}", contract.table());
-                ExitCode::SUCCESS
+        Command::Routes => with_contract(|contract| {
+            print!("{}", contract.table());
+            ExitCode::SUCCESS
+        }),
+        Command::Completions { shell } => with_contract(|contract| {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut whole(contract), "gizad", &mut text);
+            told(Ok((String::from_utf8_lossy(&text).into_owned(), true)))
+        }),
+        Command::Man { folder } => with_contract(|contract| {
+            let made = std::fs::create_dir_all(&folder);
+            match made.and_then(|()| clap_mangen::generate_to(whole(contract), &folder)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => unable(&format!("{}: {error}", folder.display())),
             }
-            Err(defects) => {
-                defects.iter().for_each(|defect| eprintln!("gizad: {defect}"));
-                ExitCode::FAILURE
-            }
-        },
+        }),
+    }
+}
+
+fn with_contract(work: impl FnOnce(&'static Contract) -> ExitCode) -> ExitCode {
+    match Contract::embedded() {
+        Ok(contract) => work(contract),
+        Err(defects) => {
+            defects.iter().for_each(|defect| eprintln!("gizad: {defect}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod layers;
 mod listen;
 mod metrics;
 mod purchase;
+mod reach;
 mod show;
 mod traffic;
 
@@ -31,6 +32,7 @@ pub use key::Pair;
 pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
 pub use metrics::Metrics;
+pub use reach::Reach;
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
 pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");

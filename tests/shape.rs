@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("contract", &[]),
     ("call", &["contract"]),
     ("fault", &["contract", "call"]),
+    ("client", &["contract"]),
     ("purchase", &[]),
     ("ledger", &["purchase"]),
     ("audit", &[]),
@@ -26,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
-    ("settings", &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"]),
+    (
+        "settings",
+        &["call", "client", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"],
+    ),
     (
         "boot",
         &[
@@ -40,20 +44,22 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["boot", "edge", "sandbox"]),
     ("tonic", &["edge"]),
-    ("reqwest", &["upstream"]),
+    ("reqwest", &["client", "upstream"]),
     ("hyper", &["boot", "edge", "sandbox", "upstream"]),
-    ("tokio_rustls", &["edge", "ledger", "settings", "upstream"]),
+    ("tokio_rustls", &["client", "edge", "ledger", "settings", "upstream"]),
     ("x509_cert", &["edge"]),
     ("flate2", &["edge"]),
     ("rusqlite", &["ledger"]),
     ("tokio_postgres", &["ledger"]),
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
-    ("zeroize", &["settings", "upstream"]),
-    ("rustix", &["boot", "metrics"]),
+    ("zeroize", &["client", "settings", "upstream"]),
+    ("rustix", &["boot", "main", "metrics"]),
     ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),
     ("clap", &["main"]),
+    ("clap_complete", &["main"]),
+    ("clap_mangen", &["main"]),
 ];
 
 const BANNED_NAMES: &[&str] = &["mod", "util", "utils", "common", "helper", "helpers", "misc", "types"];

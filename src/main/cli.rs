@@ -99,6 +99,18 @@ pub(crate) enum Command {
     },
     /// Prints every operation: method, path, RPC, action and effect.
     Routes,
+    /// Prints what a shell needs to complete these commands.
+    Completions {
+        /// The shell.
+        #[arg(value_parser = clap::value_parser!(clap_complete::Shell))]
+        shell: clap_complete::Shell,
+    },
+    /// Writes a man page for each command.
+    Man {
+        /// The folder for them.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
