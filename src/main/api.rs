@@ -111,11 +111,14 @@ fn first(comment: &str) -> &str {
 /// All of them as commands.
 pub(super) fn commands(contract: &Contract) -> Vec<Command> {
     let comments = Comments::embedded();
-    let mut order = 0;
+    // Behind those of the daemon.
+    let mut order = 100;
     let mut commands = Vec::new();
     for group in groups(contract, &comments) {
         let usual = group.usual().map(|(named, _)| named.word.clone());
-        let mut command = Command::new(group.name.clone()).about(group.about.clone()).args(common());
+        let mut command = Command::new(group.name.clone())
+            .about(group.about.trim_end_matches('.').to_owned())
+            .args(common());
         command = match &usual {
             Some(word) => command.after_help(format!("Without a command: {word}.")),
             None => command.subcommand_required(true).arg_required_else_help(true),
@@ -125,7 +128,7 @@ pub(super) fn commands(contract: &Contract) -> Vec<Command> {
         for (named, operation) in &group.rows {
             let told = comments.of(&operation.grpc_path.trim_start_matches('/').replace('/', ".")).to_owned();
             let mut one = Command::new(named.word.clone())
-                .about(first(&told).to_owned())
+                .about(first(&told).trim_end_matches('.').to_owned())
                 .long_about(told.clone())
                 .after_help(format!(
                     "{} {} ({}, {})",
@@ -144,7 +147,7 @@ pub(super) fn commands(contract: &Contract) -> Vec<Command> {
             let told = comments.of(&watch.grpc_path.trim_start_matches('/').replace('/', ".")).to_owned();
             let free = watch.input.fields.iter();
             let one = Command::new(WATCH)
-                .about(first(&told).to_owned())
+                .about(first(&told).trim_end_matches('.').to_owned())
                 .args(free.map(|field| arguments::option(field, &comments)));
             command = command.subcommand(one);
         }

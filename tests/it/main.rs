@@ -17,6 +17,7 @@ mod answers;
 mod attacks;
 mod audit;
 mod cache;
+mod cli;
 #[path = "../client/codec.rs"]
 mod codec;
 mod credentials;
