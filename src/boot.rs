@@ -10,6 +10,7 @@ mod failure;
 mod health;
 mod keep;
 mod ledger;
+mod record;
 mod reload;
 mod socket;
 mod stop;
@@ -32,7 +33,6 @@ use crate::audit::Verdict;
 use crate::call::Scopes;
 use crate::contract::Contract;
 use crate::edge::{Accept, Door, Edge, Gate, Places};
-use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
@@ -44,6 +44,7 @@ use crate::{ambient, policy, sandbox};
 pub use conceal::conceal;
 pub use failure::Failure;
 pub use health::{Probe, Unwell, health};
+pub use ledger::{folder as ledger_folder, read as read_ledger};
 
 use admin::{Admin, State};
 use books::Books;
@@ -113,6 +114,7 @@ pub async fn serve(
     }
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.grace.saturating_sub(settings.upstream.timeout);
+    settings.upstream.recorder = record::begin(settings.record.as_deref())?;
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let refused = vitals::refused(traffic.figures().clone());
@@ -125,7 +127,7 @@ pub async fn serve(
     }
     let rotation = Rotation {
         current: settings.credentials,
-        upstream,
+        upstream: upstream.clone(),
         traffic: traffic.clone(),
         ledger: opened.ledger.clone().ok(),
         audit: audit.clone(),
@@ -245,6 +247,7 @@ pub async fn serve(
         audit: audit.as_ref(),
         pairs: &pairs,
         tls: tls.as_deref(),
+        upstream: &upstream,
     };
     tokio::select! {
         () = serving => tracing::info!("stopped"),
@@ -268,14 +271,6 @@ pub async fn serve(
         audit.finish().await;
     }
     Ok(())
-}
-
-/// Opens the ledger of these settings for reading, also while a daemon writes it.
-///
-/// # Errors
-/// What kept it from being read.
-pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
-    ledger::read(settings).await
 }
 
 /// Checks files of the audit log of these settings.
@@ -315,7 +310,7 @@ async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Re
 async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
     let provider = bind(options.listen)?;
     let control = bind(options.control)?;
-    Ok(Sandbox::new(options, provider, control))
+    Sandbox::new(options, provider, control).map_err(|why| Failure::Build(format!("sandbox.replay: {why}")))
 }
 
 /// Connections that the system accepts on its own until gizad does, as far as it allows (`net.core.somaxconn`). Whoever finds no

@@ -48,6 +48,7 @@
 //! | [`client`] | one call from outside, as the command line makes it | what it means; a second attempt |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
+//! | [`doctor`] | whether everything is right, and what to do if it is not | a secret; anything that is changed |
 //! | [`ambient`] | the door to clock and randomness | everything else |
 //!
 //! `tests/shape.rs` reads every `use crate::…` and holds these arrows.
@@ -107,6 +108,7 @@ pub mod boot;
 pub mod call;
 pub mod client;
 pub mod contract;
+pub mod doctor;
 pub mod edge;
 pub mod fault;
 pub mod ledger;

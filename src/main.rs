@@ -6,6 +6,8 @@
 mod api;
 #[path = "main/cli.rs"]
 mod cli;
+#[path = "main/doctor.rs"]
+mod doctor;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -71,9 +73,14 @@ fn carry_out(command: Command) -> ExitCode {
             );
             ExitCode::from(USAGE)
         }
-        Command::Serve { given, sandbox, listen, socket, admin_listen, secret: None } => {
-            let addresses =
-                vec![("listen.api", listen), ("listen.socket", socket), ("listen.admin", admin_listen)];
+        Command::Serve { given, sandbox, listen, socket, admin_listen, record, replay, secret: None } => {
+            let addresses = vec![
+                ("listen.api", listen),
+                ("listen.socket", socket),
+                ("listen.admin", admin_listen),
+                ("upstream.record", record),
+                ("sandbox.replay", replay),
+            ];
             let flags = flags(given, sandbox, addresses);
             let environment = match boot::conceal().and_then(|()| own_environment()) {
                 Ok(environment) => environment,
@@ -124,6 +131,14 @@ fn carry_out(command: Command) -> ExitCode {
                     told(found.map(|verdict| (verdict.text, verdict.sound)))
                 }
                 Err(mistakes) => wrong(&mistakes),
+            }
+        }
+        Command::Doctor { given, sandbox, calibrate, shapes, json } => {
+            let flags = flags(given, sandbox, Vec::new());
+            let asked = doctor::Asked { calibrate, shapes, json };
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(doctor::run(&flags, &settings::variables(), asked)),
+                Err(error) => unable(&error.to_string()),
             }
         }
         Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),

@@ -11,6 +11,7 @@ mod handed;
 mod key;
 mod layers;
 mod listen;
+mod mapping;
 mod metrics;
 mod purchase;
 mod reach;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub grace: Duration,
     /// The log.
     pub log: telemetry::Options,
+    /// A folder for recordings of what is said to the provider and by it, if there are to be any.
+    pub record: Option<PathBuf>,
     /// The stand-in for the provider, if it is to be run.
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.

@@ -32,6 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["call", "client", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"],
     ),
     (
+        "doctor",
+        &["boot", "call", "contract", "edge", "fault", "ledger", "records", "settings", "state", "upstream"],
+    ),
+    (
         "boot",
         &[
             "audit", "call", "contract", "edge", "fault", "ledger", "metrics", "policy", "purchase",
@@ -47,14 +51,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["client", "upstream"]),
     ("hyper", &["boot", "edge", "sandbox", "upstream"]),
     ("tokio_rustls", &["client", "edge", "ledger", "settings", "upstream"]),
-    ("x509_cert", &["edge"]),
+    ("x509_cert", &["edge", "upstream"]),
     ("flate2", &["edge"]),
     ("rusqlite", &["ledger"]),
     ("tokio_postgres", &["ledger"]),
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
     ("zeroize", &["client", "settings", "upstream"]),
-    ("rustix", &["boot", "main", "metrics"]),
+    ("rustix", &["boot", "doctor", "main", "metrics"]),
     ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),
     ("clap", &["main"]),

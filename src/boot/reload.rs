@@ -11,9 +11,10 @@ use crate::edge::tls::Tls;
 use crate::metrics::Figures;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Pair, Settings};
+use crate::upstream::Upstream;
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "access.",
     "callers.",
     "credentials.",
@@ -26,6 +27,7 @@ const LIVE: [&str; 12] = [
     "purchase.",
     "budget.",
     "protected.",
+    "upstream.mapping",
 ];
 
 /// What changes while the daemon runs.
@@ -35,6 +37,7 @@ pub(super) struct Running<'a> {
     pub(super) audit: Option<&'a Log>,
     pub(super) pairs: &'a watch::Sender<Pair>,
     pub(super) tls: Option<&'a Tls>,
+    pub(super) upstream: &'a Upstream,
 }
 
 /// Notes that settings are used from now on, or that wrong ones are not.
@@ -52,7 +55,7 @@ pub(super) async fn run(
     running: Running<'_>,
     mut written: Vec<(String, String)>,
 ) {
-    let Running { traffic, desk, audit, pairs, tls } = running;
+    let Running { traffic, desk, audit, pairs, tls, upstream } = running;
     // The ones that gizad was started with.
     note(traffic.figures(), true);
     for result in ["success", "failure"] {
@@ -87,6 +90,11 @@ pub(super) async fn run(
                 };
                 let (live, rest): (Vec<&str>, Vec<&str>) =
                     changed.into_iter().partition(|path| is_live(path));
+                upstream.map(settings.upstream.mapping);
+                if live.iter().any(|path| path.starts_with("upstream.")) {
+                    // What is in memory was read in another way.
+                    let _forgotten = traffic.purge(None);
+                }
                 tracing::info!(changed = live.join(", "), "settings taken over");
                 if !rest.is_empty() {
                     tracing::warn!(settings = rest.join(", "), "changed, but only taken over by a restart");
