@@ -263,3 +263,21 @@ fn run(log: &telemetry::Options, work: impl Future<Output = Result<(), boot::Fai
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_commands_fit_together() {
+        // Two options of one name, or a command that is one of the daemon's, would be found here.
+        let whole = whole(Contract::embedded().expect("sound"));
+        let mut names: Vec<String> =
+            whole.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        whole.debug_assert();
+    }
+}

@@ -144,7 +144,7 @@ fn requests(
         let value = known.get(&(operation.service.clone(), name.clone()));
         match (operation.input.field(name), value) {
             (Some(field), Some(value)) => request.set_field(&field.descriptor, value.clone()),
-            _ => return vec![Err(format!("no list shows a {name} to ask with"))],
+            _ => return vec![Err(format!("no list shows the {name} to ask with"))],
         }
     }
     let needed =

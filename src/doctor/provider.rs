@@ -106,7 +106,7 @@ fn tls(seen: &Seen) -> Option<Finding> {
         }
         None => Some(Finding::skipped(CHECK, "not spoken on this machine's own address")),
         Some(Err(why)) => {
-            let lower = why.to_lowercase();
+            let lower = why.to_lowercase().replace(' ', "");
             let advice = if lower.contains("unknownissuer") {
                 "if something between here and the provider opens TLS on purpose, put its CA into upstream.ca_file; otherwise somebody \
                  is in between"
@@ -176,10 +176,6 @@ async fn key(settings: &Settings, contract: &'static Contract) -> Finding {
     let request = DynamicMessage::new(question.input.descriptor.clone());
     match upstream.call(Call::own(question, request, settings.upstream.timeout)).await {
         Ok(_reply) => Finding::fine(CHECK, format!("the provider accepts it ({} answered)", question.name)),
-        Err(fault) => {
-            let message = fault.answer.as_ref().and_then(|answer| answer.message.as_ref());
-            let said = message.map_or(String::new(), |message| format!(" (it says: {})", message.as_str()));
-            Finding::wrong(CHECK, format!("{fault}{said}"), columns(fault.reason).advice)
-        }
+        Err(fault) => Finding::wrong(CHECK, fault.to_string(), columns(fault.reason).advice),
     }
 }

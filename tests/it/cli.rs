@@ -33,7 +33,7 @@ const COMMANDS: [(&str, &str, &str); 46] = [
     ("VpsService.RebootVps", "vps reboot 2", "pending  no"),
     ("VpsService.GetVpsStatus", "vps status 1", "OFF"),
     ("VpsService.OpenVpsConsole", "vps open-console 2", "password"),
-    ("VpsService.ChangeVpsPassword", "vps change-password 1 --password-file SECRET", "pending  yes"),
+    ("VpsService.ChangeVpsPassword", "vps change-password 1 --password-file SECRET", "message"),
     (
         "VpsService.ReinstallVps",
         "vps reinstall 2 --os debian-12 --password-file SECRET --confirm-hostname db-01",

@@ -169,9 +169,14 @@ async fn a_ledger_is_read_while_a_daemon_writes_it() {
     assert!(found == "wrong" && advice.contains("former_secret_file"), "{}", out(&output));
 }
 
+fn http() -> reqwest::Client {
+    let _chosen = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("a client")
+}
+
 /// What the provider was asked for.
 async fn actions(provider: &Sandbox) -> Vec<String> {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let http = http();
     let seen = http
         .get(format!("{}/requests", provider.control))
         .send()
@@ -192,7 +197,7 @@ async fn actions(provider: &Sandbox) -> Vec<String> {
 }
 
 async fn speak(provider: &Sandbox, personality: &str) {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let http = http();
     let body = json!({"personality": personality}).to_string();
     let told =
         http.put(format!("{}/personality", provider.control)).body(body).send().await.expect("an answer");
