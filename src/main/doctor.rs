@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use gizad::doctor::{self, Calibration, Finding, Verdict};
 use gizad::edge::columns;
+use gizad::fault::Reason;
 use gizad::settings::Flags;
 use serde_json::{Value as Json, json};
 
@@ -92,7 +93,14 @@ fn taught(learned: &Calibration, out: &mut String) {
             Err(fault) => {
                 let rule = fault.answer.as_ref().map_or("none", |answer| answer.rule);
                 line(format!("{head}: not understood, by the rule {rule}: {}", columns(fault.reason).title));
-                line(format!("  what to do: {}", columns(fault.reason).advice));
+                let advice = match fault.reason {
+                    Reason::UpstreamShapeUnknown => {
+                        "say in the settings where it stands ([[upstream.mapping]] with `under`), or report what is below: it has no \
+                         values"
+                    }
+                    reason => columns(reason).advice,
+                };
+                line(format!("  what to do: {advice}"));
                 let places = asked.sample.shape.iter().flat_map(|shape| &shape.0);
                 for (at, kinds) in places {
                     line(format!("  {} {}", if at.is_empty() { "(all)" } else { at }, list(kinds)));

@@ -181,7 +181,8 @@ impl Understood {
         for (name, json) in &members {
             let folded = fold(name);
             let fits = plan.fields.iter().any(|field| field.read_as.contains(&folded));
-            if judge::is_envelope(&folded) || judge::is_message(&folded) || json.is_null() {
+            // What an envelope says by itself belongs to no field; what it shares a name with a field does.
+            if judge::is_message(&folded) || json.is_null() || (judge::is_envelope(&folded) && !fits) {
                 continue;
             }
             let names = if fits { &mut self.unread } else { &mut self.unknown };
