@@ -63,7 +63,7 @@ impl Replay {
                 break;
             }
             let exchange =
-                Exchange::read(members).ok_or_else(|| at(&format!("line {number} is no exchange")))?;
+                Exchange::read(&members).ok_or_else(|| at(&format!("line {number} is no exchange")))?;
             exchanges.push(exchange);
         }
         Ok(Self { exchanges })
@@ -91,7 +91,7 @@ impl Replay {
 }
 
 impl Exchange {
-    fn read(members: Map<String, Json>) -> Option<Self> {
+    fn read(members: &Map<String, Json>) -> Option<Self> {
         let text = |name: &str| members.get(name).and_then(Json::as_str);
         let played = if text("broken").is_some() {
             Played::Broken

@@ -75,7 +75,7 @@ impl Check<'_> {
         }
         let named = found.field.is_some()
             && (!found.from.is_empty() || (found.value.is_some() && !found.words.is_empty()));
-        let whole = found.value.is_some() == !found.words.is_empty();
+        let whole = found.value.is_some() != found.words.is_empty();
         if found.action.is_empty() || !whole || (!named && (found.under.is_empty() || found.field.is_some()))
         {
             self.no_mapping(Some((index, "action")), &format!("rows that are {ROW}"));

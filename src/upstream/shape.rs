@@ -41,7 +41,7 @@ impl Shape {
     /// The shape of a tree. `known` is whether a name is the contract's own or that of an envelope.
     pub(super) fn of(tree: &Json, known: &dyn Fn(&str) -> bool) -> Self {
         let mut shape = Self::default();
-        shape.walk(tree, String::new(), known);
+        shape.walk(tree, "", known);
         shape
     }
 
@@ -56,26 +56,26 @@ impl Shape {
         }
     }
 
-    fn walk(&mut self, json: &Json, at: String, known: &dyn Fn(&str) -> bool) {
+    fn walk(&mut self, json: &Json, at: &str, known: &dyn Fn(&str) -> bool) {
         match json {
-            Json::Null => self.note(&at, "nothing"),
-            Json::Bool(_) => self.note(&at, "truth"),
-            Json::Number(_) => self.note(&at, "number"),
-            Json::String(text) => self.note(&at, kind_of(text)),
+            Json::Null => self.note(at, "nothing"),
+            Json::Bool(_) => self.note(at, "truth"),
+            Json::Number(_) => self.note(at, "number"),
+            Json::String(text) => self.note(at, kind_of(text)),
             Json::Array(items) => {
-                self.note(&at, "list");
+                self.note(at, "list");
                 let inner = format!("{at}[]");
-                items.iter().for_each(|item| self.walk(item, inner.clone(), known));
+                items.iter().for_each(|item| self.walk(item, &inner, known));
             }
             Json::Object(members) => {
-                self.note(&at, "object");
+                self.note(at, "object");
                 // An object of objects none of whose names is known is a list in disguise.
                 let keyed =
                     members.len() > 1 && members.iter().all(|(name, json)| json.is_object() && !known(name));
                 for (name, json) in members {
                     let name = if keyed { ANY } else { self::name(name, known) };
                     let inner = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-                    self.walk(json, inner, known);
+                    self.walk(json, &inner, known);
                 }
             }
         }

@@ -128,6 +128,19 @@ async fn what_is_wrong_comes_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_off_is_noticed() {
+    let answer = "HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\ncontent-length: 16\r\nconnection: close\r\n\r\n{\"success\":true}";
+    let provider = super::provider::Raw::answering(answer.as_bytes().to_vec());
+    let output = doctor(&provider.url, &["--json"], &[]);
+    let (verdict, advice) = verdict(&output, "clock");
+    assert!(verdict == "wrong" && advice.contains("timedatectl"), "{}", out(&output));
+    // What was asked to learn that carries no key.
+    let seen = String::from_utf8_lossy(&provider.received.lock().expect("unpoisoned")).into_owned();
+    let first = seen.split("POST").next().unwrap_or_default();
+    assert!(first.starts_with("GET /api?action=") && !first.contains("canary"), "{first}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_looked_at_before_anything_is_sent() {
     let provider = super::tls::provider("localhost").await;
     let ca = File::new(&format!("doctor-ca-{}", unique()), &provider.ca_pem);

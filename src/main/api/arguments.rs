@@ -2,7 +2,7 @@
 //! beyond their types is said by gizad, all at once.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::parser::ValueSource;
@@ -155,7 +155,7 @@ pub(super) fn read(operation: &Operation, matches: &ArgMatches) -> Result<Map<St
     let data = matches.try_get_one::<String>(DATA).ok().flatten();
     if let Some(data) = data {
         let text = match data.strip_prefix('@') {
-            Some(path) => file(&PathBuf::from(path))?,
+            Some(path) => file(Path::new(path))?,
             None => data.clone(),
         };
         let whole: Map<String, Json> =
@@ -219,7 +219,7 @@ fn value(field: &Field, matches: &ArgMatches) -> Result<Option<Json>, String> {
 }
 
 /// What a file holds, or standard input.
-fn file(path: &PathBuf) -> Result<String, String> {
+fn file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin().take(LONGEST).read_to_string(&mut text)

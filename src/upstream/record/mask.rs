@@ -54,6 +54,7 @@ pub(super) struct Mask {
 }
 
 /// What is known of the exchange that is masked.
+#[derive(Clone)]
 pub(super) struct View<'a> {
     words: &'a Words,
     /// Whether it is everybody's.
@@ -85,22 +86,22 @@ impl<'a> View<'a> {
         };
         view.gather(operation.told());
         for field in &operation.input.fields {
-            let names = field.sent_as.iter().map(|name| fold(name)).collect();
-            view.note(field, names);
+            let names: Vec<String> = field.sent_as.iter().map(|name| fold(name)).collect();
+            view.note(field, &names);
         }
         view
     }
 
     fn gather(&mut self, message: &Message) {
         for field in &message.fields {
-            self.note(field, field.read_as.clone());
+            self.note(field, &field.read_as);
             if let Kind::Message(inner) = &field.kind {
                 self.gather(inner);
             }
         }
     }
 
-    fn note(&mut self, field: &Field, names: Vec<String>) {
+    fn note(&mut self, field: &Field, names: &[String]) {
         let options = field.descriptor.options();
         let hidden =
             options.get_field_by_name("debug_redact").and_then(|flag| flag.as_bool()).unwrap_or_default();
@@ -151,15 +152,7 @@ impl Mask {
             return Json::String(self.mark(&json.to_string()));
         }
         // What a caller has to say of the catalog is everybody's; a read of credentials is asked for openly.
-        let open = View {
-            secret: false,
-            secrets: view.secrets.clone(),
-            states: view.states.clone(),
-            amounts: view.amounts.clone(),
-            open: view.open.clone(),
-            known: view.known.clone(),
-            ..*view
-        };
+        let open = View { secret: false, ..view.clone() };
         self.walk(json, &key, &open, &|text| text.to_owned())
     }
 
