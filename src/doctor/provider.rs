@@ -1,7 +1,7 @@
 //! The provider: its name, its addresses by family, TLS, its clock, and whether it accepts the key.
 
 use std::net::IpAddr;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use prost_reflect::DynamicMessage;
 use tower::Service as _;
@@ -9,11 +9,13 @@ use tower::Service as _;
 use super::Finding;
 use crate::ambient;
 use crate::call::Call;
-use crate::contract::{Contract, Effect, Shape};
+use crate::contract::Contract;
 use crate::edge::columns;
 use crate::settings::Settings;
 use crate::upstream::{Seen, Upstream, examine as go};
 
+/// The harmless question.
+const WALLET: &str = "WalletService.GetWallet";
 /// A clock that is further off than this is said to be; further than the second, signatures and certificates fail.
 const OFF: (i64, i64) = (5, 120);
 /// A certificate that ends so soon is said to.
@@ -127,8 +129,7 @@ fn tls(seen: &Seen) -> Option<Finding> {
                 certificate.issuer,
                 left.as_secs() / 86_400
             );
-            let ends = certificate.ends.duration_since(UNIX_EPOCH).is_ok();
-            Some(if left < SOON && ends {
+            Some(if left < SOON {
                 Finding::warning(CHECK, what, "tell the provider, if it is not renewed in time")
             } else {
                 Finding::fine(CHECK, what)
@@ -166,13 +167,9 @@ async fn key(settings: &Settings, contract: &'static Contract) -> Finding {
         Ok(upstream) => upstream,
         Err(why) => return Finding::wrong(CHECK, why, "look at upstream.ca_file"),
     };
-    let question = contract.operations().iter().find(|operation| {
-        operation.effect == Effect::Read
-            && !operation.local
-            && operation.answer.shape == Shape::Object
-            && operation.input.fields.is_empty()
-    });
-    let Some(question) = question else { return Finding::skipped(CHECK, "there is nothing harmless to ask") };
+    let Some(question) = contract.operation(WALLET) else {
+        return Finding::skipped(CHECK, "there is nothing harmless to ask");
+    };
     let request = DynamicMessage::new(question.input.descriptor.clone());
     match upstream.call(Call::own(question, request, settings.upstream.timeout)).await {
         Ok(_reply) => Finding::fine(CHECK, format!("the provider accepts it ({} answered)", question.name)),
