@@ -172,11 +172,10 @@ mod tests {
     #[test]
     fn a_context_is_read_from_its_headers_and_two_are_none() {
         let with = |headers: &[(HeaderName, &'static str)]| {
-            let pairs = headers.iter().cloned();
             let mut all = HeaderMap::new();
-            pairs.for_each(|(name, value)| {
+            for (name, value) in headers.iter().cloned() {
                 all.append(name, HeaderValue::from_static(value));
-            });
+            }
             read(&all)
         };
         let context =

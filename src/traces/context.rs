@@ -222,8 +222,7 @@ mod tests {
             Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".into())
         );
         assert_eq!(read(&["a=1", "fw529a3039@dt=b c"]), Some("a=1,fw529a3039@dt=b c".into()));
-        let (many, long) = (vec!["a=1"; 1], "x".repeat(257));
-        assert!(read(&many).is_some());
+        let long = "x".repeat(257);
         let too_many: Vec<String> = (0..33).map(|number| format!("k{number}=1")).collect();
         for wrong in [
             "",
