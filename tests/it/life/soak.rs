@@ -112,8 +112,9 @@ fn mischief(
                     .expect("written")
             }
             12 => rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there"),
-            17 => std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n"))
-                .expect("written"),
+            17 => {
+                std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n")).expect("written")
+            }
             // Connections that come, say nothing or half of something, and go.
             _ => {
                 use std::io::Write as _;

@@ -74,7 +74,8 @@ fn a_stop_at_the_start_ends_it_with_zero() {
 /// What a program that is on its way somewhere else needs: readiness first, and everything else as before for a while.
 #[tokio::test]
 async fn calls_are_taken_while_readiness_is_off_already() {
-    let mut gateway = Gateway::sandbox_with(&[("GIZAD_SHUTDOWN_DELAY", "8s"), ("GIZAD_UPSTREAM_TIMEOUT", "5s")]);
+    let mut gateway =
+        Gateway::sandbox_with(&[("GIZAD_SHUTDOWN_DELAY", "8s"), ("GIZAD_UPSTREAM_TIMEOUT", "5s")]);
     let mut health = HealthClient::new(gateway.channel().await);
     gateway.signal("TERM");
     gateway.logged("stopping").await;
