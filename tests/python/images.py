@@ -130,7 +130,9 @@ class Podman:
                     yield from files
 
     def remove(self):
-        self("rm", "--force", "--all", "--time", "5", fails=True)
+        # Twice, because one that others need goes after them.
+        for _ in range(2):
+            self("rm", "--force", "--all", "--time", "5", fails=True)
         self("volume", "rm", "--force", "--all", fails=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
