@@ -130,12 +130,16 @@ pub enum Ledger {
     /// In this folder, and nowhere else.
     In(PathBuf),
     /// In a database.
-    Postgres {
-        /// Where it is. It may hold a password.
-        url: String,
-        /// Whose certificates are believed beside those that browsers believe.
-        extra_ca: Vec<CertificateDer<'static>>,
-    },
+    Postgres(Database),
+}
+
+/// Where the ledger's database is, and whom to believe that it is the one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Database {
+    /// It may hold a password.
+    pub url: String,
+    /// Authorities beside those that browsers believe.
+    pub extra_ca: Vec<CertificateDer<'static>>,
 }
 
 impl std::fmt::Debug for Ledger {

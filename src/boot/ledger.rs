@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio_rustls::rustls::pki_types::CertificateDer;
-
 use super::Failure;
 use super::fleeting::Fleeting;
 use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
@@ -48,8 +46,8 @@ pub(super) async fn open(
         settings::Ledger::In(below) => {
             Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
-        settings::Ledger::Postgres { url, extra_ca } => {
-            let store = connected(url, extra_ca, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
+        settings::Ledger::Postgres(database) => {
+            let store = connected(database, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
             Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
         }
     };
@@ -129,8 +127,8 @@ pub async fn read(settings: &Settings) -> Result<Ledger, Failure> {
             let store = Sqlite::read_only(&folder).map_err(|trouble| wrong("ledger.dir", &trouble))?;
             Arc::new(store) as Arc<dyn Store>
         }
-        settings::Ledger::Postgres { url, extra_ca } => {
-            connected(url, extra_ca, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
+        settings::Ledger::Postgres(database) => {
+            connected(database, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
         }
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
@@ -141,12 +139,9 @@ fn nothing(why: &str) -> Failure {
     Failure::Build(format!("there is nothing to read: {why}"))
 }
 
-async fn connected(
-    url: &str,
-    extra_ca: &[CertificateDer<'static>],
-    account: &[&str],
-) -> Result<Arc<dyn Store>, Trouble> {
-    Ok(Arc::new(Postgres::connect_trusting(url, &Folder::name_of(account), extra_ca).await?))
+async fn connected(database: &settings::Database, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
+    let name = Folder::name_of(account);
+    Ok(Arc::new(Postgres::connect_trusting(&database.url, &name, &database.extra_ca).await?))
 }
 
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Ledger;
 use super::check::Check;
 use super::layers::usual_state_dir;
+use super::{Database, Ledger};
 use crate::policy::purchase;
 use crate::purchase::{Limits, Rules};
 
@@ -87,7 +87,7 @@ impl Check<'_> {
             if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
                 self.wrong("ledger.url", "a URL such as postgres://user:password@host/database");
             }
-            return Ledger::Postgres { url, extra_ca: self.certificates("ledger.ca_file") };
+            return Ledger::Postgres(Database { url, extra_ca: self.certificates("ledger.ca_file") });
         }
         match dir.as_str() {
             "" => Ledger::Nowhere,

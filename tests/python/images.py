@@ -62,6 +62,11 @@ class Podman:
         [found] = json.loads(self(*arguments))
         return found
 
+    def within(self, *command):
+        """A command of this machine, whose users are the containers' own, whoever runs podman."""
+        lent = [] if os.geteuid() == 0 else [*self.command, "unshare"]
+        return subprocess.run([*map(str, [*lent, *command])], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
     def create(self, name, *arguments, limits=()):
         """A container that may do as little as the image allows, and no network of this machine's."""
         # Podman's own defaults are more than whoever runs it may have here.
@@ -109,9 +114,9 @@ class Podman:
             volumes |= {standin: "/standin"}
         lines = ["FROM scratch", "COPY . /", *(f"ENV {name}={value}" for name, value in told.items())]
         (self.folder / "Standin").write_text("\n".join(lines) + "\n")
-        self("build", "-f", self.folder / "Standin", "-t", f"docker.io/library/{STANDIN}", context)
+        self("build", "--network=none", "-f", self.folder / "Standin", "-t", f"docker.io/library/{STANDIN}", context)
         lent = [f"--volume={here}:{there}:ro" for here, there in volumes.items()]
-        self("build", "--format", "docker", "--pull=never", *lent, "-f", DOCKERFILE, "-t", NAME, ROOT)
+        self("build", "--network=none", "--format", "docker", "--pull=never", *lent, "-f", DOCKERFILE, "-t", NAME, ROOT)
         return self
 
     def files(self):
@@ -125,7 +130,9 @@ class Podman:
                     yield from files
 
     def remove(self):
-        self("rm", "--force", "--all", "--time", "5", fails=True)
+        # Twice, because one that others need goes after them.
+        for _ in range(2):
+            self("rm", "--force", "--all", "--time", "5", fails=True)
         self("volume", "rm", "--force", "--all", fails=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -5,7 +5,6 @@ that everybody gets, and prints how large the image is."""
 
 import json
 import os
-import pathlib
 import re
 import stat
 
@@ -80,7 +79,7 @@ def given(podman, service, whole, folder):
         file = folder / name
         file.write_text({"identifier": "sandbox", "secret": "sandbox-secret"}[name])
         file.chmod(0o400)
-        os.chown(file, USER, USER)
+        podman.within("chown", f"{USER}:{USER}", file)
         told.append(f"--volume={file}:/run/secrets/{name}:ro")
     for one in service.get("configs", []):
         file = folder / one["source"]
@@ -130,8 +129,8 @@ def test_a_program_gets_its_answer_over_the_socket_and_gizad_ends_when_it_is_tol
     assert "UNAUTHENTICATED" in together(user=f"65534:{USER}")[1]
     # The ledger is in its volume, and nobody else reads it.
     ledger = podman.json("volume", "inspect", "ledger")["Mountpoint"]
-    [kept] = pathlib.Path(ledger).rglob("ledger.db")
-    assert kept.stat().st_uid == USER and kept.stat().st_mode & 0o777 == 0o600
+    kept = podman.within("find", ledger, "-name", "ledger.db", "-printf", "%U %m\n")
+    assert kept == f"{USER} 600"
     listed = podman("exec", "gizad", "/gizad", "ledger", "list", "--config", "/etc/gizad/gizad.toml", fails=True)
     assert listed.returncode == 0, listed.stderr
     podman("stop", "--time", "45", "gizad")
@@ -140,12 +139,12 @@ def test_a_program_gets_its_answer_over_the_socket_and_gizad_ends_when_it_is_tol
 
 
 def test_it_can_do_nothing_beside_its_work(podman, together):
-    process = pathlib.Path("/proc", str(podman.json("inspect", "gizad")["State"]["Pid"]))
-    told = dict(re.findall(r"^(\w+):\s*(.*)$", (process / "status").read_text(), re.MULTILINE))
+    process = f"/proc/{podman.json('inspect', 'gizad')['State']['Pid']}"
+    told = dict(re.findall(r"^(\w+):\s*(.*)$", podman.within("cat", f"{process}/status"), re.MULTILINE))
     assert set(told["Uid"].split()) == set(told["Gid"].split()) == {str(USER)}
     assert told["NoNewPrivs"] == "1" and told["Seccomp"] == "2"
     assert {told[kind] for kind in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")} == {"0" * 16}
-    mounts = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
+    mounts = [line.split() for line in podman.within("cat", f"{process}/mountinfo").splitlines()]
     writable = {mount[4] for mount in mounts if "rw" in mount[5].split(",")}
     assert {place for place in writable if not place.startswith(("/proc", "/dev", "/sys", "/etc"))} == {"/var/lib/gizad", "/run/gizad"}
 
