@@ -7,25 +7,30 @@ mod conceal;
 mod credentials;
 mod descriptors;
 mod failure;
+mod files;
+mod fleeting;
+mod handed;
 mod health;
 mod keep;
 mod ledger;
+mod level;
+mod levels;
+mod notify;
 mod reload;
 mod socket;
+mod stand_in;
 mod stop;
+mod traces;
 mod vitals;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, watch};
-use tokio::time::sleep;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Verdict;
@@ -36,53 +41,76 @@ use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
-use crate::sandbox::Sandbox;
-use crate::settings::{self, Mistake, Settings};
-use crate::upstream::{Target, Upstream};
-use crate::{ambient, policy, sandbox};
+use crate::settings::{self, Settings};
+use crate::upstream::Upstream;
+use crate::{ambient, policy};
 
 pub use conceal::conceal;
 pub use failure::Failure;
+pub use handed::Handed;
 pub use health::{Probe, Unwell, health};
+pub use level::{Logged, log_level};
+pub use reload::{Origin, load};
+pub use stand_in::sandbox;
+pub use stop::{End, Signals};
 
 use admin::{Admin, State};
 use books::Books;
 use credentials::Rotation;
+use handed::Listeners;
 use keep::Keeper;
-use stop::Stop;
+use levels::Levels;
+use notify::{Life, Notify};
+use stop::{Going, Stop};
 use vitals::Vitals;
 
-/// How long those who watch the health over gRPC have to hear that it is going.
-const WATCHED: Duration = Duration::from_millis(500);
+/// How long what was learned may take to be written down when there is no time.
+const HURRY: Duration = Duration::from_secs(1);
 
-/// Runs the gateway until it is asked to stop and has finished what it began. When it is asked to read its settings
-/// again, it uses `load`.
+/// Runs the gateway until it is asked to stop and has finished what it began. What changes in its settings meanwhile is read
+/// where they come from, and it listens on sockets that were handed over where there are such.
 ///
 /// # Errors
 /// What kept it from starting. Once it runs, nothing ends it but a signal.
 pub async fn serve(
+    settings: Settings,
+    origin: Origin,
+    signals: Signals,
+    handed: Handed,
+) -> Result<End, Failure> {
+    let (mut early, (begun, has_begun)) = (Stop::new()?, oneshot::channel());
+    let early = async {
+        tokio::select! {
+            biased;
+            _ = has_begun => std::future::pending().await,
+            asked = early.asked() => asked,
+        }
+    };
+    tokio::select! {
+        ended = run(settings, origin, signals, handed, begun) => ended,
+        asked = early => {
+            tracing::info!(signal = asked.as_str(), "stopped before it was ready");
+            Ok(End::Finished)
+        }
+    }
+}
+
+async fn run(
     mut settings: Settings,
-    load: impl Fn() -> Result<Settings, Vec<Mistake>>,
-) -> Result<(), Failure> {
+    origin: Origin,
+    Signals { mut stop, hangup }: Signals,
+    handed: Handed,
+    begun: oneshot::Sender<()>,
+) -> Result<End, Failure> {
     let contract = Contract::embedded().map_err(|defects| {
         Failure::Build(defects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
-    let api = bind(settings.listen.api)?;
-    let admin = bind(settings.listen.admin)?;
+    let (notify, watchdog) = (Notify::new(&handed.said), handed.said.watchdog);
+    let Listeners { api, admin, socket, place } = handed::listen(&settings.listen, handed).await?;
     let (api_address, admin_address) = (api.local_addr()?, admin.local_addr()?);
-    let (socket, place) = match &settings.listen.socket {
-        Some(wanted) => match socket::bind(wanted).await {
-            Ok((listener, own, place)) => (Some((listener, own)), Some(place)),
-            Err(error) => return Err(Failure::Socket(wanted.path.clone(), error)),
-        },
-        None => (None, None),
-    };
-    // Asked for before anything is served, so that no early signal is lost.
-    let mut stop = Stop::new()?;
-    let hangup = signal(SignalKind::hangup())?;
 
     let control = match settings.sandbox.take() {
-        Some(options) => Some(start_sandbox(options, &mut settings).await?),
+        Some(options) => Some(stand_in::start(options, &mut settings).await?),
         None => None,
     };
     let is_known = settings.listen.socket.is_some() || !settings.policy.access.callers.is_empty();
@@ -94,7 +122,7 @@ pub async fn serve(
     }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
-    let begun = ambient::instant();
+    let since = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
@@ -112,11 +140,13 @@ pub async fn serve(
         tracing::warn!(doubtful, "purchases are in doubt; gizad finds out what became of them");
     }
     // The last moment to send what takes as long as it may and must not be cut off.
-    let closing = settings.grace.saturating_sub(settings.upstream.timeout);
+    let closing = settings.shutdown.grace.saturating_sub(settings.upstream.timeout);
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let refused = vitals::refused(traffic.figures().clone());
-    let gate = Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused) };
+    let (tracer, exporter) = traces::start(settings.traces)?;
+    let gate =
+        Gate { call: stack.call, recall: stack.recall, refused: Arc::new(refused), tracer: tracer.clone() };
     for file in settings.pair.exposed() {
         tracing::warn!(
             file = %file.display(),
@@ -147,10 +177,12 @@ pub async fn serve(
     let admin_open = Arc::new(AtomicUsize::new(0));
     let mut connections = vec![("admin", admin_open.clone())];
     let doors = [Some(("api", api)), socket].into_iter().flatten();
+    let mut knocks = Vec::new();
     let api = join_all(doors.map(|(name, door)| {
-        let open = Arc::new(AtomicUsize::new(0));
+        let (open, (knock, heard)) = (Arc::new(AtomicUsize::new(0)), mpsc::channel(1));
         connections.push((name, open.clone()));
-        let accept = Accept { door, places: callers.clone(), open };
+        knocks.push(knock);
+        let accept = Accept { door, places: callers.clone(), open, knocks: heard };
         let answering = edge.clone();
         accept.run(move |request, guest| answering.answer(request, guest), leave(states.clone()))
     }));
@@ -163,7 +195,9 @@ pub async fn serve(
         }
     };
     let seen = states.clone();
-    let admin = Accept { door: Door::Tcp(admin), places: probes, open: admin_open };
+    let (knock, heard) = mpsc::channel(1);
+    knocks.push(knock);
+    let admin = Accept { door: Door::Tcp(admin), places: probes, open: admin_open, knocks: heard };
     let survey = Arc::new(Survey::default());
     let wanted = (settings.ledger != settings::Ledger::Nowhere).then(|| opened.ledger.clone());
     let vitals = Vitals {
@@ -171,25 +205,28 @@ pub async fn serve(
         desk: desk.clone(),
         books: Books::new(wanted, opened.fails.clone()),
         audit: audit.clone(),
+        tracer,
         survey: survey.clone(),
         connections,
         scraping: Mutex::default(),
     };
+    let levels = Arc::new(Levels::new(settings.log.levels.clone()));
     let asked = Arc::new(Admin {
         contract,
         traffic: traffic.clone(),
         desk: desk.clone(),
         provider: url,
         sandbox: control.is_some(),
-        begun,
+        begun: since,
         vitals: Arc::new(vitals),
+        levels: levels.clone(),
         everyone: settings.metrics.everyone,
         ways: settings.edge.ways,
     });
     let admin = admin.run(
         move |request, guest| {
-            let (asked, state, request) = (asked.clone(), *seen.borrow(), request.map(drop));
-            async move { asked.answer(state, &request, guest.address).await }
+            let (asked, state) = (asked.clone(), *seen.borrow());
+            async move { asked.answer(state, &admin::with_body(request).await, guest.address).await }
         },
         gone(states),
     );
@@ -203,32 +240,22 @@ pub async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         "ready"
     );
-    let life = async {
-        let name = stop.asked().await;
-        tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
-        traffic.close_at(ambient::instant() + closing);
-        desk.close();
-        edge.set_serving(false).await;
-        state.send_replace(State::Draining);
-        // The one bound of everything that follows.
-        let watched = async {
-            sleep(WATCHED).await;
-            edge.end_watches().await;
-        };
-        // What has not begun by then could not end.
-        let closed = async {
-            sleep(closing).await;
-            traffic.dismiss();
-        };
-        let steps = async {
-            tokio::join!(watched, closed);
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = steps => {}
-            () = sleep(settings.grace) => tracing::error!("the time to finish ran out"),
-            name = stop.asked() => tracing::error!(signal = name, "asked to stop at once"),
-        }
+    if let Some(within) = watchdog {
+        let life = Life { knocks, admin: admin_address };
+        #[expect(clippy::disallowed_methods, reason = "apart from all that it watches")]
+        tokio::spawn(life.watch(notify.clone(), within));
+    }
+    let status = format!("serving on {api_address}; health on {admin_address}");
+    notify.ready(&status);
+    let _early = begun.send(());
+    let going = Going {
+        traffic: &traffic,
+        desk: &desk,
+        edge: &edge,
+        state: &state,
+        notify: &notify,
+        times: settings.shutdown,
+        closing,
     };
     let serving = async {
         let working = async {
@@ -245,29 +272,36 @@ pub async fn serve(
         audit: audit.as_ref(),
         pairs: &pairs,
         tls: tls.as_deref(),
+        levels: &levels,
     };
-    tokio::select! {
-        () = serving => tracing::info!("stopped"),
-        () = keeper.run() => {}
-        _ = join_all(places.iter().map(|places| places.watch())) => {}
-        () = desk.clone().reconcile() => {}
-        () = reload::run(hangup, load, running, settings.written) => {}
-        () = rotation.run(new_pairs) => {}
-        () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => {}
-        () = life => {
-            match tasks.len() {
-                0 => tracing::warn!("stopped early: somebody kept a connection open"),
-                cut_off => {
-                    tracing::error!(cut_off, "stopped early: the outcome of the calls that were cut off is unknown");
-                }
-            }
+    let cut_short = tokio::select! {
+        () = serving => None,
+        () = keeper.run() => None,
+        () = exporter.run() => None,
+        () = levels.run() => None,
+        _ = join_all(places.iter().map(|places| places.watch())) => None,
+        () = desk.clone().reconcile() => None,
+        () = reload::run(hangup, origin, running, &notify, &status) => None,
+        () = rotation.run(new_pairs) => None,
+        () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => None,
+        end = going.run(&mut stop) => Some(end),
+    };
+    let end = match cut_short {
+        None => End::Finished,
+        Some(end) => going.cut_off(end).await,
+    };
+    let saved = async {
+        let _logged = tokio::join!(keeper.save(), exporter.flush());
+        if let Some(audit) = &audit {
+            audit.finish().await;
         }
+    };
+    match cut_short {
+        None => saved.await,
+        Some(_) => drop(timeout(HURRY, saved).await),
     }
-    let _logged = keeper.save().await;
-    if let Some(audit) = &audit {
-        audit.finish().await;
-    }
-    Ok(())
+    tracing::info!("stopped");
+    Ok(end)
 }
 
 /// Opens the ledger of these settings for reading, also while a daemon writes it.
@@ -286,56 +320,9 @@ pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, F
     audit::verify(settings, files)
 }
 
-/// Runs the stand-in for the provider alone.
-///
-/// # Errors
-/// What kept it from starting.
-pub async fn sandbox(options: sandbox::Options) -> Result<(), Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    tracing::info!(url = %format!("http://{listen}/api"), control = %control, "sandbox ready");
-    let mut stop = Stop::new()?;
-    tokio::select! {
-        () = sandbox.run() => {}
-        name = stop.asked() => tracing::info!(signal = name, "stopped"),
-    }
-    Ok(())
-}
-
-/// Starts the stand-in and points the provider's settings at it; returns where it takes orders.
-async fn start_sandbox(options: sandbox::Options, settings: &mut Settings) -> Result<SocketAddr, Failure> {
-    let sandbox = bind_sandbox(options).await?;
-    let (listen, control) = sandbox.addresses()?;
-    settings.upstream.target = Target::parse(&format!("http://{listen}/api")).map_err(Failure::Build)?;
-    #[expect(clippy::disallowed_methods, reason = "boot is where tasks start")]
-    tokio::spawn(sandbox.run());
-    Ok(control)
-}
-
-async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
-    let provider = bind(options.listen)?;
-    let control = bind(options.control)?;
-    Ok(Sandbox::new(options, provider, control))
-}
-
-/// Connections that the system accepts on its own until gizad does, as far as it allows (`net.core.somaxconn`). Whoever finds no
-/// place there tries again after a second.
-const BACKLOG: u32 = 4096;
-
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        #[expect(clippy::disallowed_methods, reason = "boot is the only place that binds")]
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(|error| Failure::Bind(address, error))
-}
-
 /// Until the daemon begins to stop.
 async fn leave(mut states: watch::Receiver<State>) {
-    let _gone = states.wait_for(|state| *state != State::Ready).await;
+    let _gone = states.wait_for(|state| *state >= State::Closing).await;
 }
 
 /// Until everything else has stopped.

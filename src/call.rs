@@ -19,6 +19,7 @@ use prost_reflect::DynamicMessage;
 
 use crate::ambient;
 use crate::contract::{Effect, Operation, canonical};
+use crate::traces::{self, Trace};
 
 pub use barred::Barred;
 pub use deadline::{Deadline, Departure};
@@ -39,6 +40,8 @@ pub struct Call {
     pub request: DynamicMessage,
     /// The name of this call in every log and answer.
     pub id: RequestId,
+    /// Where it stands in its trace.
+    pub trace: Trace,
     /// The front end it came through.
     pub face: Face,
     /// Who its caller means to be, until somebody has looked at it.
@@ -60,7 +63,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of gizad's own that asks for what the provider says now, and has this much time.
+    /// A call of gizad's own that asks for what the provider says now, and has this much time. It belongs to the trace of what it is
+    /// made for.
     #[must_use]
     pub fn own(operation: &'static Operation, request: DynamicMessage, time: Duration) -> Self {
         Self {
@@ -68,6 +72,7 @@ impl Call {
             effect: operation.effect,
             request,
             id: RequestId::unique(),
+            trace: traces::current().unwrap_or_else(Trace::nobodys),
             face: Face::Rest,
             presented: Presented::default(),
             caller: Caller::Gizad,

@@ -28,7 +28,7 @@ use prost_reflect::DescriptorPool;
 pub use canonical::canonical;
 pub use comments::Comments;
 pub use effect::Effect;
-pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message, Term};
+pub use field::{EnumValue, Enumeration, Field, Judged, Kind, Message, Term, VietQr};
 pub use fold::{fold, nearest};
 pub use load::Defect;
 pub use operation::{Action, Answer, Body, Operation, Shape, Variant};

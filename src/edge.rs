@@ -23,6 +23,7 @@ mod status;
 mod terms;
 pub mod tls;
 mod token;
+mod trace;
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -45,7 +46,8 @@ use tonic_health::server::HealthReporter;
 use crate::ambient;
 use crate::call::{Call, Face, Peer, Presented, Reply, RequestId};
 use crate::contract::{Contract, Operation};
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason, Sent};
+use crate::traces::{Trace, Tracer};
 
 pub use accept::{Accept, Arriving, Door, Guest, Limits, Places, SPARE, STREAMS};
 pub use columns::{Again, Columns, code_name, columns};
@@ -61,6 +63,8 @@ pub struct Gate {
     pub recall: Arc<dyn Fn(&'static Operation, Instant) -> Option<Arc<Reply>> + Send + Sync>,
     /// Is told of every request that did not become a call.
     pub refused: Refused,
+    /// Begins their traces.
+    pub tracer: Tracer,
 }
 /// Who is told of a request that did not become a call.
 type Refused = Arc<dyn Fn(Face, Reason) + Send + Sync>;
@@ -101,6 +105,7 @@ struct Faces {
     services: Vec<&'static str>,
     options: Arc<Options>,
     refused: Refused,
+    tracer: Tracer,
     /// The first host that was found to be known, which nearly everybody names.
     known: OnceLock<HeaderValue>,
 }
@@ -117,8 +122,8 @@ impl Edge {
         let (grpc, health) = grpc::Grpc::new(contract, gate, &options)?;
         let services = contract.services().chain([""]).collect();
         let rest = rest::Rest::new(contract, gate, &options);
-        let (refused, known) = (gate.refused.clone(), OnceLock::new());
-        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options, refused, known })))
+        let (refused, tracer, known) = (gate.refused.clone(), gate.tracer.clone(), OnceLock::new());
+        Ok(Self(Arc::new(Faces { rest, grpc, health, services, options, refused, tracer, known })))
     }
 
     /// Says over `grpc.health.v1` whether the services take calls.
@@ -150,10 +155,14 @@ impl Edge {
             let id = RequestId::unique();
             return Either::Left(ready(with_id(recalled, &id)));
         }
-        let id = named(request.headers());
-        let arrival = Arrival { id: id.clone(), begun, peer };
+        let (context, own) = (trace::read(request.headers()), ambient::unique());
+        // A request that begins its trace, and has no name of its caller's, is called like it.
+        let id = named(request.headers(), if context.is_some() { ambient::unique() } else { own });
+        let (trace, span) = self.0.tracer.begin(context, own);
+        let arrival = Arrival { id: id.clone(), begun, peer, trace: trace.clone() };
         let kind = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
         let (face, is_grpc) = face(kind, request.version());
+        let answering = trace::Answering::new(span, &trace, face, &request);
         let answered = match (self.0.admit(&request, face, is_grpc, address, &arrival.peer), face) {
             (Ok(()), Face::Rest) => Either::Left(Either::Left(self.0.rest.answer(request, arrival))),
             (Ok(()), Face::Grpc) => Either::Left(Either::Right(self.0.grpc.answer(request, arrival))),
@@ -162,10 +171,14 @@ impl Edge {
         };
         let faces = self.0.clone();
         Either::Right(answered.map(move |response| {
-            if let Some(NoCall(reason)) = response.extensions().get() {
-                (faces.refused)(face, *reason);
+            if let Some(refused) = response.extensions().get::<NoCall>() {
+                refused.log(face, &id, &trace);
+                (faces.refused)(face, refused.reason);
             }
-            with_id(response, &id)
+            answering.end(&response);
+            let mut response = with_id(response, &id);
+            trace::write(&trace, response.headers_mut());
+            response
         }))
     }
 }
@@ -173,6 +186,9 @@ impl Edge {
 impl Faces {
     /// What memory answers at once to whoever names a host that is known and says nothing else: most of those who ask often.
     fn recall(&self, request: &Request<Arriving>, peer: &Peer, now: Instant) -> Option<Response<Body>> {
+        if self.tracer.records_own() {
+            return None;
+        }
         let headers = request.headers();
         let is_usual = headers.keys_len() == headers.len() && headers.keys().all(|name| USUAL.contains(name));
         let by_known = is_usual && *peer == Peer::Unproven && headers.get(HOST)? == self.known.get()?;
@@ -229,11 +245,15 @@ struct Arrival {
     id: RequestId,
     begun: Instant,
     peer: Peer,
+    trace: Trace,
 }
 
 impl Arrival {
     fn of(extensions: &http::Extensions) -> Self {
-        let new = || Self { id: RequestId::unique(), begun: ambient::instant(), peer: Peer::Unproven };
+        let new = || {
+            let (id, begun, trace) = (RequestId::unique(), ambient::instant(), Trace::nobodys());
+            Self { id, begun, peer: Peer::Unproven, trace }
+        };
         extensions.get::<Self>().cloned().unwrap_or_else(new)
     }
 
@@ -258,13 +278,13 @@ fn with_id(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
     response
 }
 
-/// The name of a request: the caller's, if it can be repeated safely.
-fn named(headers: &HeaderMap) -> RequestId {
+/// The name of a request: the caller's, if it can be repeated safely, or else this one.
+fn named(headers: &HeaderMap, own: [u8; 16]) -> RequestId {
     headers
         .get(REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .and_then(RequestId::from_caller)
-        .unwrap_or_else(RequestId::unique)
+        .unwrap_or_else(|| RequestId::from_bytes(own))
 }
 
 fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
@@ -272,19 +292,32 @@ fn has_type(headers: &HeaderMap, beginning: &[u8]) -> bool {
 }
 
 /// Stands beside the answer to a request that never became a call.
-#[derive(Clone, Copy)]
-struct NoCall(Reason);
+#[derive(Clone)]
+struct NoCall {
+    reason: Reason,
+    sent: Sent,
+    detail: Arc<str>,
+}
 
-/// Logs a request that never became a call, with the fields a call is logged with, and marks its answer.
-fn refused(face: Face, id: &RequestId, fault: &Fault, mut response: Response<Body>) -> Response<Body> {
-    tracing::info!(
-        request_id = id.as_str(),
-        face = face.as_str(),
-        outcome = fault.reason.as_str(),
-        sent = fault.sent.as_str(),
-        detail = fault.detail,
-        "request refused"
-    );
-    response.extensions_mut().insert(NoCall(fault.reason));
+impl NoCall {
+    /// Logs it, with the fields a call is logged with.
+    fn log(&self, face: Face, id: &RequestId, trace: &Trace) {
+        tracing::info!(
+            request_id = id.as_str(),
+            trace_id = %trace.id(),
+            span_id = %trace.span(),
+            face = face.as_str(),
+            outcome = self.reason.as_str(),
+            sent = self.sent.as_str(),
+            detail = &*self.detail,
+            "request refused"
+        );
+    }
+}
+
+/// Marks an answer as one to a request that never became a call.
+fn refused(fault: &Fault, mut response: Response<Body>) -> Response<Body> {
+    let (reason, sent, detail) = (fault.reason, fault.sent, fault.detail.as_str().into());
+    response.extensions_mut().insert(NoCall { reason, sent, detail });
     response
 }

@@ -36,14 +36,16 @@
 //! | [`fault`] | why a call did not succeed, and whether it was sent | a status code |
 //! | [`edge`] | bytes ⇄ calls, for REST and gRPC | a policy, a provider, a decision |
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
-//! | [`upstream`] | calls ⇄ the provider's JSON; the only HTTP client, the only holder of the key | a caller's face, a policy |
+//! | [`upstream`] | calls ⇄ the provider's JSON; the only way to the provider, the only holder of the key | a caller's face, a policy |
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
+//! | [`vietqr`] | what a banking app reads of a transfer, as text and as a picture | a bank that is guessed |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`audit`] | who did what, in lines that show when one is missing | what is worth a line; a secret |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
 //! | [`state`] | files that may be lost | what is in them |
 //! | [`telemetry`] | the log | what is logged |
+//! | [`traces`] | which calls belong together, and where their time went; what sends that to a collector | what a call is; a word of a request or an answer |
 //! | [`metrics`] | what is counted and measured, in one table | a word that a caller can choose |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
@@ -69,6 +71,7 @@
 //!   is no evidence.
 //! - **Refusal before success.** No answer that carries a sign of refusal is a success, and none that fits no rule.
 //! - **Lossless.** What the provider says and the contract has no field for is kept in `extra`.
+//! - **No code for a transfer that should not be made.** A bank is known or there is no code, and what is paid or expired has none.
 //! - **The key** is added last, leaves only to the provider, follows no redirect and no proxy, and is taken out of
 //!   whatever comes back. It is not in the process's environment, memory that held it is wiped, and nobody reads the rest.
 //! - **A new key** is used once the provider has accepted it and the ledger is sealed with it, and not before. While the
@@ -76,7 +79,11 @@
 //! - **Nobody who is known to be somebody is taken for nobody.** Keys, budgets and operations belong to names. A token, a user
 //!   on the Unix socket or a certificate that stands for no name is refused, whatever is asked.
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
+//! - **A restart loses no call.** Sockets that somebody else holds stay open; what was sent before anybody could know of the stop is
+//!   answered; what is cut off all the same is named.
 //! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
+//! - **The provider learns nothing of a trace.** A context comes in and ends here; what is sent to the provider is the same with
+//!   and without one.
 //! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached. The pages that gizad serves itself may ask it, and nobody else.
 //! - **Whoever waits makes room.** Of connections at whose calls gizad does not work, one goes for a newcomer; what it works at is
@@ -98,6 +105,8 @@
 //! - With the audit log three writes of a purchase are synced and not two: who asks for it is on the disk before the record is.
 //! - What is public and fresh in memory is answered past the layers, none of which would change it, unless a token, a user, a
 //!   certificate or a wish has to be looked at.
+//! - Spans are made here and not by `tracing`, and OTLP is written with the prost that is here: what is not recorded costs nothing, a
+//!   span says only what it is told to, and OpenTelemetry's own crates would bring more than all of that.
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;
@@ -116,4 +125,6 @@ pub mod sandbox;
 pub mod settings;
 pub mod state;
 pub mod telemetry;
+pub mod traces;
 pub mod upstream;
+pub mod vietqr;

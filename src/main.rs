@@ -11,18 +11,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use gizad::boot::{self, Probe};
+use gizad::boot::{self, Handed, Logged, Probe, Signals};
 use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
 use gizad::ledger::Filter;
 use gizad::records::{self, Question};
-use gizad::settings::{self, Flags, Mistake, Settings};
+use gizad::settings::{self, Flags, Mistake, Settings, Source};
 use gizad::telemetry;
 
 use cli::{Asked, Audited, Cli, Command, Given, Wanted};
 
 /// A wrong command line or a wrong setting (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+/// How long a running gizad is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     telemetry::hush_panics();
@@ -50,11 +52,8 @@ fn main() -> ExitCode {
                 Ok(environment) => environment,
                 Err(why) => return unable(&why),
             };
-            let load = || Settings::load(&flags, &environment);
-            match load() {
-                Ok(settings) => run(&settings.log.clone(), boot::serve(settings, load)),
-                Err(mistakes) => wrong(&mistakes),
-            }
+            let handed = Handed::take(settings::manager());
+            serve(Source { flags, environment }, handed)
         }
         Command::Sandbox { given, listen, control } => {
             let addresses = vec![("sandbox.listen", listen), ("sandbox.control", control)];
@@ -71,6 +70,15 @@ fn main() -> ExitCode {
             let flags = flags(given, false, vec![("listen.admin", admin_listen)]);
             match Settings::load_admin(&flags, &settings::variables()) {
                 Ok(address) => health(address, if live { Probe::Live } else { Probe::Ready }, timeout),
+                Err(mistakes) => wrong(&mistakes),
+            }
+        }
+        Command::LogLevel { given, filter, time, reset, admin_listen } => {
+            let flags = flags(given, false, vec![("listen.admin", admin_listen)]);
+            let wanted = filter.map(|filter| Logged::Filter(filter, time));
+            let wanted = wanted.unwrap_or(if reset { Logged::Usual } else { Logged::Shown });
+            match Settings::load_admin(&flags, &settings::variables()) {
+                Ok(address) => log_level(address, wanted),
                 Err(mistakes) => wrong(&mistakes),
             }
         }
@@ -182,11 +190,59 @@ fn health(address: SocketAddr, probe: Probe, time: Duration) -> ExitCode {
     }
 }
 
+fn log_level(address: SocketAddr, wanted: Logged) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(boot::log_level(address, wanted, PATIENCE))) {
+        Ok(Ok(what)) => {
+            println!("{what}");
+            ExitCode::SUCCESS
+        }
+        Ok(Err(unwell)) => unable(&unwell.to_string()),
+        Err(error) => unable(&error.to_string()),
+    }
+}
+
 fn wrong(mistakes: &[Mistake]) -> ExitCode {
     let s = if mistakes.len() == 1 { "" } else { "s" };
     eprintln!("gizad: {} mistake{s} in the settings", mistakes.len());
     mistakes.iter().for_each(|mistake| eprintln!("  {mistake}"));
     ExitCode::from(USAGE)
+}
+
+/// How long what runs on a thread of its own may take when everything else has ended.
+const LAST: Duration = Duration::from_secs(1);
+
+fn serve(source: Source, handed: Handed) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return unable(&error.to_string()),
+    };
+    let code = runtime.block_on(serving(source, handed));
+    runtime.shutdown_timeout(LAST);
+    code
+}
+
+async fn serving(source: Source, handed: Handed) -> ExitCode {
+    // Before anything that takes time: a signal that nobody listens to ends the process.
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return unable(&error.to_string()),
+    };
+    let (settings, origin) = match signals.unless_asked(boot::load(source)).await {
+        None => return ExitCode::SUCCESS,
+        Some(Err(mistakes)) => return wrong(&mistakes),
+        Some(Ok(loaded)) => loaded,
+    };
+    if let Err(error) = telemetry::start(&settings.log) {
+        return unable(&error.to_string());
+    }
+    match boot::serve(settings, origin, signals, handed).await {
+        Ok(end) => ExitCode::from(end.code()),
+        Err(failure) => {
+            tracing::error!(%failure, "cannot start");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(log: &telemetry::Options, work: impl Future<Output = Result<(), boot::Failure>>) -> ExitCode {

@@ -26,6 +26,7 @@ mod share;
 mod shown;
 pub mod survey;
 mod traffic;
+mod underway;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,6 +47,7 @@ pub use kept::{Kept, KeptReply};
 pub use meter::Rate;
 pub use shown::{Answers, CallerShown};
 pub use traffic::{Shown, Traffic};
+pub use underway::UnderwayShown;
 
 /// The policies' settings.
 #[derive(Clone, Debug)]
@@ -135,6 +137,8 @@ where
         .layer_fn(|inner| access::Identify::new(traffic.register.clone(), inner))
         // Before anything refuses, so that every call is logged and counted once, with what became of it.
         .layer_fn(|inner| log::Log::new(traffic.recent.clone(), traffic.figures.clone(), inner))
+        // Below the log, so that what comes too late is logged, too; above all that takes time.
+        .layer_fn(|inner| underway::Note::new(traffic.underway.clone(), inner))
         // Before anything looks at a call's effect, because here it may change.
         .layer_fn(|inner| actions::Allow::new(options.actions.clone(), inner))
         // Above all that has a caller's name on it, and below what says what a call does, which is what a scope is for.
@@ -170,6 +174,7 @@ where
     let call = move |call: Call| match at_once(&shelf, &call) {
         Some(reply) => {
             counts.count(call.operation, call.face);
+            call.trace.note("gizad.source", recent::Source::Memory.as_str());
             Box::pin(ready(Ok(reply)))
         }
         // Every layer is always ready, so none has to be asked.

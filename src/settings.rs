@@ -11,16 +11,22 @@ mod errors;
 mod handed;
 mod key;
 mod layers;
+mod life;
 mod listen;
+mod manager;
 mod metrics;
+mod otel;
 mod purchase;
 mod show;
+mod source;
+mod traces;
 mod traffic;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::upstream::Credentials;
@@ -31,7 +37,9 @@ pub use handed::{environment, take_secrets_out, variables};
 pub use key::Pair;
 pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
+pub use manager::{Manager, manager};
 pub use metrics::Metrics;
+pub use source::{Source, Stamp, Watched};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
 pub static DEFAULTS: &str = include_str!("../deploy/gizad.toml");
@@ -63,14 +71,27 @@ pub struct Settings {
     pub metrics: Metrics,
     /// The secret that the ledger was sealed with before, if it is to be sealed anew.
     pub former_secret: Option<Zeroizing<String>>,
-    /// How long running calls may take to finish.
-    pub grace: Duration,
+    /// How it ends.
+    pub shutdown: Shutdown,
+    /// How often it is looked whether the files of the settings have changed; nothing if they are not looked at.
+    pub reload_every: Option<Duration>,
     /// The log.
     pub log: telemetry::Options,
+    /// Where traces are sent, if they are.
+    pub traces: Option<crate::traces::Options>,
     /// The stand-in for the provider, if it is to be run.
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.
     pub written: Vec<(String, String)>,
+}
+
+/// How it ends once it is asked to.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown {
+    /// How long calls are still taken, while readiness says that it goes.
+    pub delay: Duration,
+    /// How long all of it may take.
+    pub grace: Duration,
 }
 
 /// A duration as it is written in settings.
@@ -103,8 +124,13 @@ pub enum Ledger {
     Usual(PathBuf),
     /// In this folder, and nowhere else.
     In(PathBuf),
-    /// In a database, by its URL, which may hold a password.
-    Postgres(String),
+    /// In a database.
+    Postgres {
+        /// Where it is. It may hold a password.
+        url: String,
+        /// Whose certificates are believed beside those that browsers believe.
+        extra_ca: Vec<CertificateDer<'static>>,
+    },
 }
 
 impl std::fmt::Debug for Ledger {

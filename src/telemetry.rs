@@ -1,17 +1,25 @@
 //! The log: to standard error, as text for a person at a terminal and as JSON for everybody else.
 
+mod convention;
+mod filter;
+
 use std::io::{self, IsTerminal as _, Write as _};
 use std::panic::{self, PanicHookInfo};
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{Registry, fmt, reload};
+
+pub use convention::{CALL, FIELDS, Field, REFUSED, table};
+pub use filter::Filter;
 
 /// The log's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    levels: Targets,
+    /// How much is logged.
+    pub levels: Filter,
     json: bool,
 }
 
@@ -21,11 +29,7 @@ impl Options {
     /// # Errors
     /// The settings that are wrong, each with what was expected.
     pub fn read(level: &str, format: &str) -> Result<Self, Vec<(&'static str, &'static str)>> {
-        // A lone word that is no level would be taken for the name of a part, which then logs everything.
-        let lone = level.split(',').filter(|part| !part.contains('='));
-        let known =
-            !level.is_empty() && lone.into_iter().all(|part| part.trim().parse::<LevelFilter>().is_ok());
-        let levels = level.parse::<Targets>().ok().filter(|_| known);
+        let levels = Filter::read(level).ok();
         let json = match format {
             "json" => Some(true),
             "text" => Some(false),
@@ -68,13 +72,34 @@ fn place(about: &PanicHookInfo<'_>) -> String {
 /// # Errors
 /// If something logs already.
 pub fn start(options: &Options) -> Result<(), TryInitError> {
-    let registry = tracing_subscriber::registry().with(options.levels.clone());
+    let (levels, handle) = reload::Layer::new(options.levels.levels.clone());
+    let registry = tracing_subscriber::registry().with(levels);
     if options.json {
-        registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(io::stderr)).try_init()?;
     } else {
         let colours = io::stderr().is_terminal();
-        registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()
+        registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()?;
     }
+    let _first = LEVELS.set(handle);
+    Ok(())
+}
+
+/// The hand on how much is logged. There is one log in a process, and so one hand.
+static LEVELS: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Logs so much from now on.
+pub fn change(filter: &Filter) {
+    // Gone only with the log itself.
+    let _there = LEVELS.get().map(|levels| levels.reload(filter.levels.clone()));
+    // What other libraries say by way of `log` has a threshold of its own.
+    log::set_max_level(match filter.most() {
+        LevelFilter::OFF => log::LevelFilter::Off,
+        LevelFilter::ERROR => log::LevelFilter::Error,
+        LevelFilter::WARN => log::LevelFilter::Warn,
+        LevelFilter::INFO => log::LevelFilter::Info,
+        LevelFilter::DEBUG => log::LevelFilter::Debug,
+        LevelFilter::TRACE => log::LevelFilter::Trace,
+    });
 }
 
 #[cfg(test)]

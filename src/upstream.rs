@@ -24,6 +24,7 @@ use tower::Service;
 use crate::call::{Call, Reply};
 use crate::contract::{Effect, Field};
 use crate::fault::{Fault, Judged, Reason, Sent};
+use crate::traces::{Kind, Span};
 
 pub use credentials::Credentials;
 pub use judge::Words;
@@ -118,13 +119,32 @@ impl Service<Call> for Upstream {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let exchange = self.exchange();
-        Box::pin(async move { exchange.answer(&call).await })
+        Box::pin(async move {
+            let mut part = exchange.part(&call);
+            let answer = exchange.answer(&call, &mut part).await;
+            told(part, &answer);
+            answer
+        })
     }
 }
 
 impl Exchange {
-    async fn answer(&self, call: &Call) -> Result<Reply, Fault> {
+    /// This exchange, in the trace of its call. Nothing of that is sent: what the provider gets says nothing of a trace.
+    fn part(&self, call: &Call) -> Span {
+        if !call.trace.is_recorded() {
+            return Span::default();
+        }
+        let (mut part, target) = (call.trace.child("", Kind::Client), &self.way.options.target);
+        part.set("http.request.method", method(call.effect));
+        part.set("server.address", target.host());
+        part.set("server.port", i64::from(target.port()));
+        part.set("gizad.attempt", call.trace.attempt());
+        part
+    }
+
+    async fn answer(&self, call: &Call, part: &mut Span) -> Result<Reply, Fault> {
         let outgoing = encode::encode(call)?;
+        part.names(method(call.effect), &outgoing.action);
         let source = &self.way.options.frontend_source;
         // Credentials are added last; the public catalog goes without, and what must not run twice goes alone.
         let sent = match call.effect {
@@ -137,6 +157,7 @@ impl Exchange {
             }
         };
         let received = sent.map_err(|broken| broken_off(call.effect, &broken))?;
+        part.set("http.response.status_code", i64::from(received.status));
         self.understand(call, &received)
     }
 
@@ -162,6 +183,22 @@ impl Exchange {
                 Err(Fault { answer: Some(answer), ..fault }.sent(Sent::Answered))
             }
         }
+    }
+}
+
+/// Ends an exchange's part of a trace with what became of it.
+fn told(mut part: Span, answer: &Result<Reply, Fault>) {
+    let (sent, rule) = match answer {
+        Ok(reply) => (Sent::Answered, Some(reply.rule)),
+        Err(fault) => {
+            part.set("error.type", fault.happened().as_str());
+            part.fail();
+            (fault.sent, fault.rule())
+        }
+    };
+    part.set("gizad.sent", sent.as_str());
+    if let Some(rule) = rule {
+        part.set("gizad.rule", rule);
     }
 }
 
@@ -208,6 +245,11 @@ fn broken_off(effect: Effect, broken: &Broken) -> Fault {
     let answer = Judged { rule: broken.at.rule(), status: None, message: None };
     let fault = Fault { answer: Some(answer), ..Fault::new(reason, detail) };
     judge::doubted(effect, fault.sent(broken.sent).with_private(broken.cause.clone()))
+}
+
+/// How a call of this effect is sent.
+fn method(effect: Effect) -> &'static str {
+    if effect == Effect::Public { "GET" } else { "POST" }
 }
 
 /// A request without credentials.

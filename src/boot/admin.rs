@@ -1,6 +1,7 @@
 //! Health, state and memory, for programs and on a page for a person, on a listener of its own, so that probes can be exposed
 //! without the API. It never asks the provider: a provider that is down is no reason to restart gizad.
 
+mod level;
 mod page;
 mod status;
 
@@ -8,11 +9,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::levels::Levels;
 use super::vitals::Vitals;
 use crate::contract::Contract;
 use crate::edge::{self, Ways};
@@ -20,13 +23,17 @@ use crate::metrics::Format;
 use crate::policy::Traffic;
 use crate::policy::purchase::Desk;
 
+pub(super) use level::with_body;
+
 /// Where the daemon is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum State {
     /// It takes calls.
     Ready,
-    /// It finishes calls and takes no new connections.
+    /// It says that it goes, and takes calls as before.
     Draining,
+    /// It finishes calls and takes no new connections.
+    Closing,
     /// It has finished.
     Gone,
 }
@@ -36,7 +43,7 @@ impl State {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
-            Self::Draining | Self::Gone => "draining",
+            Self::Draining | Self::Closing | Self::Gone => "draining",
         }
     }
 }
@@ -52,6 +59,7 @@ pub(super) struct Admin {
     /// Since when gizad runs.
     pub(super) begun: Instant,
     pub(super) vitals: Arc<Vitals>,
+    pub(super) levels: Arc<Levels>,
     /// Whether metrics are for everyone, and not for this machine alone.
     pub(super) everyone: bool,
     /// By what ways requests may come.
@@ -59,11 +67,11 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status` and `/cache/purge`; anything else is not here.
+    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status`, `/log-level` and `/cache/purge`; anything else is not here.
     pub(super) async fn answer(
         &self,
         state: State,
-        request: &Request<()>,
+        request: &Request<Option<Bytes>>,
         peer: Option<IpAddr>,
     ) -> Response<Body> {
         // Before anything is said, or a page that rebinds a name would read it.
@@ -73,12 +81,13 @@ impl Admin {
         let path = request.uri().path();
         let takes = match path {
             "/" | "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
+            "/log-level" => "GET, HEAD, PUT, DELETE",
             "/cache/purge" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /, /livez, /readyz, /startupz, /metrics, /status and /cache/purge",
+                    "there is /, /livez, /readyz, /startupz, /metrics, /status, /log-level and /cache/purge",
                 );
             }
         };
@@ -107,6 +116,9 @@ impl Admin {
             // What a proxy hands on is not this machine's, wherever the proxy is.
             _ => match edge::from_here(request.uri(), request.headers(), None, &self.ways) {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
+                Ok(()) if path == "/log-level" => {
+                    level::answer(&self.levels, request.method(), request.headers(), request.body().as_ref())
+                }
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
                 }
@@ -124,7 +136,7 @@ impl Admin {
         let (status, code) = match state {
             State::Ready if reasons.degraded.is_empty() => ("ready", StatusCode::OK),
             State::Ready => ("degraded", StatusCode::OK),
-            State::Draining | State::Gone => ("draining", StatusCode::SERVICE_UNAVAILABLE),
+            State::Draining | State::Closing | State::Gone => ("draining", StatusCode::SERVICE_UNAVAILABLE),
         };
         answered(&json!({"status": status, "reasons": reasons.words()}), code)
     }
@@ -203,11 +215,12 @@ mod tests {
             sandbox: true,
             begun: ambient::instant(),
             vitals: Arc::new(Vitals::of_nothing(traffic, contract, &settings.policy)),
+            levels: Arc::new(Levels::new(settings.log.levels)),
             everyone: false,
             ways: Ways::default(),
         };
         let named = async |admin: &Admin, method: &str, path: &str, host: &str, peer: &str| {
-            let request = Request::builder().method(method).uri(path).header("host", host).body(());
+            let request = Request::builder().method(method).uri(path).header("host", host).body(None);
             let peer = Some(peer.parse().expect("an address"));
             admin.answer(State::Ready, &request.expect("a request"), peer).await.status().as_u16()
         };
@@ -217,6 +230,8 @@ mod tests {
             ("GET", "/metrics", 403),
             ("GET", "/", 403),
             ("GET", "/status", 403),
+            ("GET", "/log-level", 403),
+            ("DELETE", "/log-level", 403),
             ("POST", "/cache/purge", 403),
         ] {
             for host in ["localhost", "10.1.2.4:7071"] {
@@ -236,6 +251,7 @@ mod tests {
             ("GET", "/"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
+            ("PUT", "/log-level"),
             ("GET", "/nothing"),
             ("PUT", "/livez"),
         ] {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::HOST;
-use http::{Request, StatusCode};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -64,7 +64,9 @@ impl std::error::Error for Unwell {}
 /// Why it is not.
 pub async fn health(listens: SocketAddr, probe: Probe, time: Duration) -> Result<String, Unwell> {
     let address = reached(listens);
-    let answered = timeout(time, ask(address, probe)).await.map_err(|_| Unwell::Late(address, time))?;
+    let answered = timeout(time, ask(address, Method::GET, probe.path(), None))
+        .await
+        .map_err(|_| Unwell::Late(address, time))?;
     let (status, body) = answered.map_err(|why| Unwell::Silent(address, why))?;
     let told: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(word) = told.get("status").and_then(Value::as_str) else {
@@ -77,7 +79,7 @@ pub async fn health(listens: SocketAddr, probe: Probe, time: Duration) -> Result
 }
 
 /// Whoever listens on all addresses is reached on this machine's own.
-fn reached(listens: SocketAddr) -> SocketAddr {
+pub(super) fn reached(listens: SocketAddr) -> SocketAddr {
     let ip = match listens.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -86,12 +88,22 @@ fn reached(listens: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listens.port())
 }
 
-async fn ask(address: SocketAddr, probe: Probe) -> Result<(StatusCode, Vec<u8>), String> {
+/// Asks the admin listener for something.
+pub(super) async fn ask(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<(StatusCode, Vec<u8>), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let asking = async {
-        let request = Request::get(probe.path()).header(HOST, address.to_string()).body(Body::empty());
+        let request = Request::builder().method(method).uri(path).header(HOST, address.to_string());
+        let request = match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
+            None => request.body(Body::empty()),
+        };
         let request = request.map_err(|error| error.to_string())?;
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();

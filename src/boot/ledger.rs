@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
 use super::Failure;
+use super::fleeting::Fleeting;
 use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
 use crate::metrics::{Figures, Timed};
 use crate::settings::{self, Settings};
@@ -13,20 +16,12 @@ use crate::state::Folder;
 /// The name of its folder, below that of the account.
 const NAME: &str = "ledger";
 
-/// A ledger, or the reason why there is none; and what is to be removed when gizad ends.
+/// A ledger, or the reason why there is none; and the folder that is to be gone when gizad is.
 pub(super) struct Opened {
     pub(super) ledger: Result<Ledger, String>,
     /// Whether the last entry could not be written.
     pub(super) fails: Arc<AtomicBool>,
-    fleeting: Option<PathBuf>,
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.fleeting {
-            let _gone = std::fs::remove_dir_all(folder);
-        }
-    }
+    _fleeting: Option<Fleeting>,
 }
 
 /// Opens it. One that was asked for by name must be usable; without the usual one gizad runs and buys nothing.
@@ -35,14 +30,16 @@ pub(super) async fn open(
     account: &[&str],
     figures: &Arc<Figures>,
 ) -> Result<Opened, Failure> {
-    let (mut fleeting, fails) = (None, Arc::new(AtomicBool::new(false)));
+    let (mut folder, fails) = (None, Arc::new(AtomicBool::new(false)));
     let opening = Opening { settings, account, figures, fails: &fails };
     let ledger = match &settings.ledger {
         settings::Ledger::Nowhere => Err("there is no place to write purchases down; set ledger.dir".to_owned()),
         settings::Ledger::Fleeting => {
-            let below = std::env::temp_dir().join(format!("gizad-sandbox-{}", std::process::id()));
-            fleeting = Some(below.clone());
-            Ok(opening.in_folder(&below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
+            let made = Fleeting::new().map_err(|error| {
+                Failure::Build(format!("ledger.dir: the sandbox cannot make a folder for a while: {error}"))
+            })?;
+            let below = folder.insert(made).path();
+            Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
         settings::Ledger::Usual(below) => opening.in_folder(below).await.map_err(|trouble| {
             tracing::error!(%trouble, folder = %below.display(), "purchases cannot be written down; none is made");
@@ -51,12 +48,12 @@ pub(super) async fn open(
         settings::Ledger::In(below) => {
             Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
-        settings::Ledger::Postgres(url) => {
-            let store = connected(url, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
+        settings::Ledger::Postgres { url, extra_ca } => {
+            let store = connected(url, extra_ca, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
             Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
         }
     };
-    Ok(Opened { ledger, fails, fleeting })
+    Ok(Opened { ledger, fails, _fleeting: folder })
 }
 
 /// What it takes to open one.
@@ -110,8 +107,8 @@ pub(super) async fn read(settings: &Settings) -> Result<Ledger, Failure> {
             let store = Sqlite::read_only(&folder).map_err(|trouble| wrong("ledger.dir", &trouble))?;
             Arc::new(store) as Arc<dyn Store>
         }
-        settings::Ledger::Postgres(url) => {
-            connected(url, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
+        settings::Ledger::Postgres { url, extra_ca } => {
+            connected(url, extra_ca, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
         }
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
@@ -122,8 +119,12 @@ fn nothing(why: &str) -> Failure {
     Failure::Build(format!("there is nothing to read: {why}"))
 }
 
-async fn connected(url: &str, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
-    Ok(Arc::new(Postgres::connect(url, &Folder::name_of(account)).await?))
+async fn connected(
+    url: &str,
+    extra_ca: &[CertificateDer<'static>],
+    account: &[&str],
+) -> Result<Arc<dyn Store>, Trouble> {
+    Ok(Arc::new(Postgres::connect_trusting(url, &Folder::name_of(account), extra_ca).await?))
 }
 
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {

@@ -39,9 +39,14 @@ pub(super) async fn bind(settings: &settings::Socket) -> io::Result<(UnixListene
     fs::set_permissions(&made, Permissions::from_mode(settings.mode))?;
     let file = fs::symlink_metadata(&made)?;
     fs::rename(&made, path)?;
-    let (own, _other) = UnixStream::pair()?;
     let place = Place { path: path.clone(), id: (file.dev(), file.ino()), _lock: lock };
-    Ok((listener, own.peer_cred()?.uid(), place))
+    Ok((listener, own_user()?, place))
+}
+
+/// The user that gizad runs as, as the system says of others.
+pub(super) fn own_user() -> io::Result<u32> {
+    let (own, _other) = UnixStream::pair()?;
+    Ok(own.peer_cred()?.uid())
 }
 
 /// The one who may listen at a path. The lock's file stays: to remove it would let two have one each.

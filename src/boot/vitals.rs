@@ -20,6 +20,7 @@ use crate::policy::purchase::Desk;
 use crate::policy::survey::{self, Survey};
 use crate::policy::{Shown, Traffic, breaker};
 use crate::purchase;
+use crate::traces::Tracer;
 
 /// What probes call purchases of which nobody knows what became. It is said, and is no reason to do less.
 const IN_DOUBT: &str = "PURCHASES_IN_DOUBT";
@@ -48,6 +49,7 @@ pub(super) struct Vitals {
     pub(super) desk: Arc<Desk>,
     pub(super) books: Books,
     pub(super) audit: Option<Log>,
+    pub(super) tracer: Tracer,
     /// The account, if it is looked at.
     pub(super) survey: Arc<Survey>,
     /// Connections that are open, by the listener.
@@ -84,7 +86,8 @@ impl Vitals {
             Arc::new(Desk::new(contract, &options.purchase, none, tokio_util::task::TaskTracker::new()));
         let books = Books::new(None, Arc::default());
         let (connections, survey, scraping) = (Vec::new(), Arc::default(), Mutex::default());
-        Self { traffic, desk, books, audit: None, survey, connections, scraping }
+        let tracer = Tracer::off();
+        Self { traffic, desk, books, audit: None, tracer, survey, connections, scraping }
     }
 
     /// Why less is done than could be.
@@ -131,6 +134,10 @@ impl Vitals {
             figures.audit_lines.show(tally.written());
             figures.audit_unwritten.show(tally.unwritten());
             figures.audit_up.at([]).set(flag(!tally.fails()));
+        }
+        if let Some(tally) = self.tracer.tally() {
+            figures.spans_sent.show(tally.sent());
+            figures.spans_dropped.show(tally.dropped());
         }
         figures.ready.at([]).set(flag(state == State::Ready));
         for reason in DEGRADED {

@@ -2,7 +2,7 @@
 
 use prost_reflect::DynamicMessage;
 
-use super::{Action, Answer, Body, Kind, Message, Path, Shape, Variant, Verb, fold, options};
+use super::{Action, Answer, Body, Kind, Message, Path, Shape, Variant, Verb, VietQr, fold, options};
 
 pub(super) fn route(http: &DynamicMessage) -> Result<(Verb, Path, Body), String> {
     let verbs = [("get", Verb::Get), ("post", Verb::Post), ("patch", Verb::Patch)];
@@ -98,6 +98,38 @@ pub(super) fn answer(action: &DynamicMessage, output: &Message) -> Result<Answer
     };
     let wrappers = options::texts(&answer, "wrappers").iter().map(|name| fold(name)).collect();
     Ok(Answer { shape, wrappers, minimum, bare_success, proof, implied })
+}
+
+/// The fields that a VietQR code is made of.
+pub(super) fn vietqr(option: &DynamicMessage) -> VietQr {
+    let name = |part| options::text(option, part);
+    VietQr {
+        bank: name("bank"),
+        account: name("account"),
+        amount: name("amount_vnd"),
+        note: name("note"),
+        state: name("state"),
+    }
+}
+
+/// What is wrong with the VietQR codes of a message.
+pub(super) fn unmakeable(output: &Message) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (field, of) in output.fields.iter().filter_map(|field| Some((field, field.vietqr.as_ref()?))) {
+        let is = |name: &str, wanted: fn(&Kind) -> bool| output.field(name).is_some_and(|f| wanted(&f.kind));
+        let text: fn(&Kind) -> bool = |kind| matches!(kind, Kind::Text);
+        let parts = [(&of.bank, text), (&of.account, text), (&of.note, text)];
+        let whole = parts.iter().all(|(name, wanted)| is(name, *wanted))
+            && is(&of.amount, |kind| matches!(kind, Kind::Int64))
+            && is(&of.state, |kind| matches!(kind, Kind::Enum(_)));
+        if !whole || !matches!(field.kind, Kind::Text) {
+            wrong.push(format!(
+                "`vietqr` of {:?} names a field that is not there, or of another kind",
+                field.name
+            ));
+        }
+    }
+    wrong
 }
 
 /// The number of an enum field's value, by their names.

@@ -80,6 +80,23 @@ pub struct Field {
     pub judged: Option<Judged>,
     /// What it means to gizad itself. It is not sent then.
     pub term: Option<Term>,
+    /// The fields of which it is made, if it is a VietQR code.
+    pub vietqr: Option<VietQr>,
+}
+
+/// The fields that say which transfer a VietQR code asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VietQr {
+    /// The bank.
+    pub bank: String,
+    /// The account.
+    pub account: String,
+    /// How much, in đồng.
+    pub amount: String,
+    /// The note.
+    pub note: String,
+    /// How far the payment has come.
+    pub state: String,
 }
 
 impl Field {
@@ -87,6 +104,12 @@ impl Field {
     #[must_use]
     pub fn is_extra(&self) -> bool {
         matches!(self.kind, Kind::Struct) && self.name == "extra"
+    }
+
+    /// Whether it is read from what the provider says about the thing, and from nothing else.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.judged.is_none() && self.vietqr.is_none() && !self.is_extra()
     }
 
     /// Whether it holds an amount of đồng, which the contract says by its name.

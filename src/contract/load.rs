@@ -9,7 +9,7 @@ use prost_reflect::{
     DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor, MethodDescriptor,
 };
 
-use super::declared::{answer, route, told, upstream};
+use super::declared::{self, answer, route, told, upstream};
 use super::options::{self, Extensions};
 use super::{
     Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation, Path, Rules,
@@ -161,6 +161,7 @@ impl Loader {
         let picked = |name: &str| {
             operation.answer.shape == Shape::Item && operation.path.variables().iter().any(|v| v == name)
         };
+        wrong.extend(declared::unmakeable(operation.told()));
         for field in &operation.input.fields {
             let selects = operation.upstream.variants.iter().any(|variant| variant.field == field.name);
             let names = operation.upstream.name_from.as_deref() == Some(field.name.as_str());
@@ -264,6 +265,10 @@ impl Loader {
             bare_value: flag("bare_value"),
             judged,
             term: Term::of(spelled.as_ref().map_or(0, |o| options::number(o, "term")))?,
+            vietqr: spelled
+                .as_ref()
+                .and_then(|o| options::message(o, "vietqr"))
+                .map(|o| declared::vietqr(&o)),
         })
     }
 

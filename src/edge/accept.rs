@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use door::Arrived;
@@ -60,6 +62,8 @@ const EXHAUSTED_REST: Duration = Duration::from_millis(50);
 pub const STREAMS: u32 = 256;
 /// Bytes of a request's body that may be on their way unread, in one stream of HTTP/2 and in one connection.
 const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
+/// What is said with the last answer of a connection.
+const LAST_ONE: HeaderValue = HeaderValue::from_static("close");
 /// What a newcomer is told for whom there is no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 68\r\n\
     retry-after: 1\r\nconnection: close\r\n\r\nall connections that limits.connections_per_peer allows are at work\n";
@@ -72,6 +76,8 @@ pub struct Accept {
     pub places: Arc<Places>,
     /// How many connections are open.
     pub open: Arc<AtomicUsize>,
+    /// Those who want to know whether it still takes its turns.
+    pub knocks: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
 /// A connection that is open.
@@ -95,7 +101,7 @@ impl Accept {
     /// however long that takes: the bound is its caller's.
     ///
     /// An error of `accept` never ends it.
-    pub async fn run<A, F>(self, answer: A, stop: impl Future<Output = ()>)
+    pub async fn run<A, F>(mut self, answer: A, stop: impl Future<Output = ()>)
     where
         A: Fn(Request<Arriving>, Guest) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -104,6 +110,10 @@ impl Accept {
         loop {
             let accepted = tokio::select! {
                 accepted = self.door.next() => accepted,
+                Some(knock) = self.knocks.recv() => {
+                    let _gone = knock.send(());
+                    continue;
+                }
                 () = &mut stop => break,
             };
             let arrived = match accepted {
@@ -117,6 +127,8 @@ impl Accept {
             // Whoever is gone already has no name.
             let Ok(peer) = arrived.peer() else { continue };
             let entry = tokio::select! {
+                // Whoever has come in already and finds a place is not sent away.
+                biased;
                 entry = self.places.receive(peer) => entry,
                 () = &mut stop => break,
             };
@@ -138,6 +150,7 @@ impl Accept {
             });
         }
         drop(self.door);
+        drop(self.knocks);
         self.places.close().await;
     }
 }
@@ -153,14 +166,24 @@ where
         Some(Ok(Some((stream, guest)))) => {
             let is_http2 = stream.is_http2();
             let calls = pulse.clone();
+            let standing = place.standing();
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let mut turn = Turn::new(&calls);
                 let answering = answer(request.map(|body| turn.arriving(body)), guest.clone());
-                answering.map(move |response| Ok::<_, Infallible>(turn.answered(response, !is_http2)))
+                let standing = standing.clone();
+                answering.map(move |mut response| {
+                    if !is_http2 && standing.is_closing() {
+                        response.headers_mut().insert(CONNECTION, LAST_ONE);
+                    }
+                    Ok::<_, Infallible>(turn.answered(response, !is_http2))
+                })
             });
             let stream = TokioIo::new(stream);
             let ended = if is_http2 {
                 pulse.speaks_http2();
+                if place.standing().is_closing() {
+                    pulse.tell(Order::Finish);
+                }
                 finish(http2(place.streams()).serve_connection(stream, service), &pulse).await
             } else {
                 let connection =

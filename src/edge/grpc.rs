@@ -24,12 +24,12 @@ use tower::{Layer as _, ServiceExt as _};
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Arrival, Arriving, Gate, Options, body, key, status};
+use super::{Arrival, Arriving, Gate, Options, body, key, status, trace};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Message, Operation, Watch, nearest};
 use crate::fault::{Fault, Reason};
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The face.
 pub(super) struct Grpc {
@@ -131,6 +131,7 @@ async fn answer<B>(
 where
     B: hyper::body::Body<Error: Into<BoxError>>,
 {
+    trace::asks(&arrival.trace, operation, Face::Grpc);
     match read_call(operation, &options, &headers, body, &arrival).await {
         Ok(call) => match (gate.call)(call).await {
             Ok(reply) => success(&reply),
@@ -190,6 +191,7 @@ fn call(
         effect: operation.effect,
         request,
         id: arrival.id.clone(),
+        trace: arrival.trace.clone(),
         face: Face::Grpc,
         presented: arrival.presented(headers),
         caller: Caller::Anonymous,
@@ -212,6 +214,7 @@ async fn stream(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let arrival = Arrival::of(&parts.extensions);
+    trace::method(&arrival.trace, &watch.grpc_path);
     let begun = async {
         let terms = Terms::grpc(&parts.headers, arrival.begun)?;
         let request = read(&watch.input, &options, body, terms.deadline.left()).await?;
@@ -242,11 +245,13 @@ async fn unknown(paths: Vec<&'static str>, request: Request<Body>) -> Response<B
     refuse(&Fault::new(Reason::RouteNotFound, detail), &Arrival::of(request.extensions()).id)
 }
 
-/// Answers with a fault and logs it.
+/// Answers with a fault, which is logged.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::refused(Face::Grpc, id, fault, failure(fault, id))
+    super::refused(fault, failure(fault, id))
 }
 
 fn failure(fault: &Fault, id: &RequestId) -> Response<Body> {
-    status::status(fault, id).into_http::<tonic::body::Body>().map(Body::new)
+    let mut response = status::status(fault, id).into_http::<tonic::body::Body>().map(Body::new);
+    response.extensions_mut().insert(trace::Failed(fault.reason));
+    response
 }

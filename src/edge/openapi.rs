@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::rest::pictures;
 use crate::contract::{Body, Comments, Contract, Effect, Field, Kind, Operation, Term, Verb};
+use crate::vietqr::Picture;
 
 use schema::{Schemas, is_required};
 
@@ -32,20 +34,27 @@ pub struct Example {
     pub answer: Value,
 }
 
+/// A path, its operations by verb, and the pictures beside it.
+type Path<'a> = (&'a str, Map<String, Value>, Vec<(String, Value)>);
+
 /// The document.
 #[must_use]
 pub fn openapi(contract: &Contract, comments: &Comments, examples: &Examples) -> Value {
     let mut writer = Writer { comments, examples, schemas: Schemas::new(comments) };
-    let mut paths: BTreeMap<usize, (&str, Map<String, Value>)> = BTreeMap::new();
+    let mut paths: BTreeMap<usize, Path> = BTreeMap::new();
     for (place, operation) in contract.operations().iter().enumerate() {
         let path = operation.path.template();
-        let place = paths.iter().find(|(_, (known, _))| *known == path).map_or(place, |(place, _)| *place);
+        let place = paths.iter().find(|(_, (known, ..))| *known == path).map_or(place, |(place, _)| *place);
         let written = writer.operation(operation);
-        let (_, verbs) = paths.entry(place).or_insert_with(|| (path, Map::new()));
-        verbs.insert(operation.verb.as_str().to_ascii_lowercase(), written);
+        let (_, verbs, drawn) = paths.entry(place).or_insert_with(|| (path, Map::new(), Vec::new()));
+        verbs.insert(operation.verb.as_str().to_ascii_lowercase(), Value::Object(written));
+        drawn.extend(pictures(operation).map(|(picture, path)| (path, writer.picture(operation, picture))));
     }
-    let paths: Map<String, Value> =
-        paths.into_values().map(|(path, verbs)| (path.to_owned(), Value::Object(verbs))).collect();
+    let mut by_path: Map<String, Value> = Map::new();
+    for (path, verbs, drawn) in paths.into_values() {
+        by_path.insert(path.to_owned(), Value::Object(verbs));
+        by_path.extend(drawn);
+    }
     let tags: Vec<Value> = contract
         .services()
         .map(|service| json!({"name": tag(service), "description": comments.of(service)}))
@@ -55,7 +64,7 @@ pub fn openapi(contract: &Contract, comments: &Comments, examples: &Examples) ->
         "info": about::info(),
         "servers": about::servers(),
         "tags": tags,
-        "paths": paths,
+        "paths": by_path,
         "components": {
             "securitySchemes": about::security_schemes(),
             "parameters": headers::parameters(),
@@ -80,7 +89,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn operation(&mut self, operation: &Operation) -> Value {
+    fn operation(&mut self, operation: &Operation) -> Map<String, Value> {
         let rpc = operation.grpc_path.trim_start_matches('/').replace('/', ".");
         let comment = self.comments.of(&rpc);
         let summary = comment.split("\n\n").next().unwrap_or_default();
@@ -95,11 +104,36 @@ impl Writer<'_> {
         if let Some(body) = self.body(operation) {
             written.insert("requestBody".into(), body);
         }
-        written.insert("responses".into(), self.responses(operation));
+        written.insert("responses".into(), Value::Object(self.responses(operation)));
         written.insert("security".into(), json!([{}, {"token": []}]));
         written.insert("x-gizad-effect".into(), json!(operation.effect.as_str()));
         written.insert("x-gizad-reasons".into(), json!(reasons::names(operation)));
-        Value::Object(written)
+        written
+    }
+
+    /// The same answer, drawn.
+    fn picture(&mut self, operation: &Operation, picture: Picture) -> Value {
+        let (kind, media_type) = (picture.extension(), picture.media_type());
+        let mut written = self.operation(operation);
+        written.insert("operationId".into(), json!(format!("{}.{kind}", operation.name)));
+        let essence = media_type.split(';').next().unwrap_or(kind);
+        written.insert("summary".into(), json!(format!("Draws its VietQR code as {essence}")));
+        let description = format!(
+            "The `vietqr` of `{}` for a banking app to look at. Nothing is found where that is empty.",
+            operation.name
+        );
+        written.insert("description".into(), json!(description));
+        let schema = match picture {
+            Picture::Png => json!({}),
+            Picture::Svg | Picture::Text => json!({"type": "string"}),
+        };
+        let mut responses = self.responses(operation);
+        responses.remove("304");
+        let drawn = json!({"description": "The code.", "headers": headers::of_success(operation),
+                           "content": {media_type: {"schema": schema}}});
+        responses.insert("200".into(), drawn);
+        written.insert("responses".into(), Value::Object(responses));
+        json!({"get": written})
     }
 
     fn parameters(&mut self, operation: &Operation) -> Vec<Value> {
@@ -153,7 +187,7 @@ impl Writer<'_> {
         Some(json!({"required": required, "content": {"application/json": content}}))
     }
 
-    fn responses(&mut self, operation: &Operation) -> Value {
+    fn responses(&mut self, operation: &Operation) -> Map<String, Value> {
         let mut responses = Map::new();
         let mut content = Map::from_iter([("schema".to_owned(), self.schemas.answer(&operation.output))]);
         if let Some(example) = self.examples.get(&operation.name) {
@@ -176,7 +210,7 @@ impl Writer<'_> {
                 json!({"$ref": format!("#/components/responses/{name}")}),
             );
         }
-        Value::Object(responses)
+        responses
     }
 }
 

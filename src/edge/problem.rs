@@ -6,7 +6,7 @@ use http::{HeaderValue, Response};
 use serde_json::{Map, Value, json};
 
 use super::columns::{code_name, columns};
-use super::{rate, standing};
+use super::{rate, standing, trace};
 use crate::call::RequestId;
 use crate::fault::{Fault, Lacking};
 
@@ -83,5 +83,6 @@ pub(super) fn response(fault: &Fault, id: &RequestId) -> Response<Body> {
     if let Some(operation) = &fault.operation {
         standing::write(operation, fault.replayed, headers);
     }
+    response.extensions_mut().insert(trace::Failed(fault.reason));
     response
 }

@@ -1,6 +1,7 @@
 //! REST: one route a row, under `/` and under `/v1`.
 
 mod explain;
+mod picture;
 mod read;
 mod write;
 
@@ -26,10 +27,13 @@ use tower::ServiceExt as _;
 
 use super::head::head;
 use super::terms::Terms;
-use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem};
+use super::{Answering, Arrival, Arriving, Gate, Options, body, docs, key, memory, openapi, problem, trace};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
 use crate::contract::{Contract, Operation, Verb, nearest};
 use crate::fault::{Fault, Reason};
+use crate::vietqr::Picture;
+
+pub(super) use picture::pictures;
 
 /// The prefix under which every path exists a second time.
 const VERSION: &str = "/v1";
@@ -65,8 +69,11 @@ impl Rest {
             return Either::Right(routed.map(super::infallible));
         };
         let (parts, _nothing) = request.into_parts();
+        trace::asks(&arrival.trace, operation, Face::Rest);
         Either::Left(match plain_call(operation, &parts, &arrival) {
-            Ok(call) => Either::Left(ended(operation, (self.gate.call)(call), parts.headers, arrival.id)),
+            Ok(call) => {
+                Either::Left(ended(operation, None, (self.gate.call)(call), parts.headers, arrival.id))
+            }
             Err(fault) => Either::Right(ready(refuse(&fault, &arrival.id))),
         })
     }
@@ -95,8 +102,14 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
     }
     let mut router = Router::new();
     for (path, operations) in rows {
-        let methods = methods(&operations, gate, options);
+        let methods = methods(&operations, None, gate, options);
         router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(path, methods);
+        for operation in operations {
+            for (picture, path) in pictures(operation) {
+                let methods = self::methods(&[operation], Some(picture), gate, options);
+                router = router.route(&format!("{VERSION}{path}"), methods.clone()).route(&path, methods);
+            }
+        }
     }
     let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
     let told = explain::router().merge(openapi::router()).merge(docs::router());
@@ -104,12 +117,18 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
 }
 
 /// The operations that share a path, each under its verb, and a clear answer to any other.
-fn methods(operations: &[&'static Operation], gate: &Gate, options: &Arc<Options>) -> MethodRouter {
+fn methods(
+    operations: &[&'static Operation],
+    picture: Option<Picture>,
+    gate: &Gate,
+    options: &Arc<Options>,
+) -> MethodRouter {
     let mut methods = MethodRouter::new();
     let mut allow: Vec<&str> = Vec::new();
     for operation in operations.iter().copied() {
         let (gate, options) = (gate.clone(), options.clone());
-        let handler = move |request: Request<Body>| answer(operation, gate.clone(), options.clone(), request);
+        let handler =
+            move |request: Request<Body>| answer(operation, picture, gate.clone(), options.clone(), request);
         methods = methods.on(filter(operation.verb), handler);
         allow.push(operation.verb.as_str());
         if operation.verb == Verb::Get {
@@ -121,9 +140,9 @@ fn methods(operations: &[&'static Operation], gate: &Gate, options: &Arc<Options
     methods.fallback(move |request: Request<Body>| async move { not_allowed(&request, allow) })
 }
 
-/// Answers with a fault and logs it.
+/// Answers with a fault, which is logged.
 pub(super) fn refuse(fault: &Fault, id: &RequestId) -> Response<Body> {
-    super::refused(Face::Rest, id, fault, problem::response(fault, id))
+    super::refused(fault, problem::response(fault, id))
 }
 
 /// Answers that a path takes other methods, and which.
@@ -145,14 +164,16 @@ fn filter(verb: Verb) -> MethodFilter {
 
 async fn answer(
     operation: &'static Operation,
+    picture: Option<Picture>,
     gate: Gate,
     options: Arc<Options>,
     request: Request<Body>,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let (arrival, version) = (Arrival::of(&parts.extensions), parts.version);
+    trace::asks(&arrival.trace, operation, Face::Rest);
     match read_call(operation, &options, &mut parts, body, &arrival).await {
-        Ok(call) => ended(operation, (gate.call)(call), parts.headers, arrival.id).await,
+        Ok(call) => ended(operation, picture, (gate.call)(call), parts.headers, arrival.id).await,
         Err(fault) => {
             let mut response = refuse(&fault, &arrival.id);
             // The rest of the body is not read, so the connection cannot be used again.
@@ -165,16 +186,18 @@ async fn answer(
     }
 }
 
-/// What becomes of a call.
+/// What becomes of a call, as it is or as a picture.
 async fn ended(
     operation: &'static Operation,
+    picture: Option<Picture>,
     answering: Answering,
     asked: HeaderMap,
     id: RequestId,
 ) -> Response<Body> {
-    match answering.await {
-        Ok(reply) => replied(operation, &reply, &asked),
-        Err(fault) => problem::response(&fault, &id),
+    match (answering.await, picture) {
+        (Ok(reply), Some(picture)) => picture::answer(picture, operation, &reply, &id),
+        (Ok(reply), None) => replied(operation, &reply, &asked),
+        (Err(fault), _) => problem::response(&fault, &id),
     }
 }
 
@@ -228,6 +251,7 @@ fn call(
         effect: operation.effect,
         request,
         id: arrival.id.clone(),
+        trace: arrival.trace.clone(),
         face: Face::Rest,
         presented: arrival.presented(headers),
         caller: Caller::Anonymous,

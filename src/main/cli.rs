@@ -64,6 +64,22 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDR")]
         admin_listen: Option<String>,
     },
+    /// Shows how much a running gizad logs, or has it log more or less.
+    LogLevel {
+        #[command(flatten)]
+        given: Given,
+        /// A level (off, error, warn, info, debug, trace), also by part: info,gizad::policy=debug.
+        filter: Option<String>,
+        /// For how long, such as 10m; then the settings count again.
+        #[arg(long = "for", value_name = "TIME", requires = "filter")]
+        time: Option<String>,
+        /// Goes back to what the settings say.
+        #[arg(long, conflicts_with = "filter")]
+        reset: bool,
+        /// Where health is served [default: 127.0.0.1:7071].
+        #[arg(long, value_name = "ADDR")]
+        admin_listen: Option<String>,
+    },
     /// Checks the settings and prints them as they are used, with secrets masked.
     Check {
         #[command(flatten)]

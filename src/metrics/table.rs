@@ -219,6 +219,11 @@ figures! {
     /// Lines of the audit log that could not be written.
     audit_unwritten: counter "gizad_audit_unwritten" [];
 
+    /// Spans of traces that the collector has taken; absent if no traces are sent.
+    spans_sent: counter "gizad_spans_sent" [];
+    /// Spans of traces that are lost: the collector did not take them, and there was no place for more.
+    spans_dropped: counter "gizad_spans_dropped" [];
+
     /// Whether new connections are taken: 0 once gizad has been asked to stop.
     ready: gauge "gizad_ready" [];
     /// 1 for each reason for which less is done than could be, as `/readyz` names them, otherwise 0.

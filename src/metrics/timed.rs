@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{Figures, Word};
 use crate::ambient;
 use crate::ledger::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};
+use crate::traces::{self, Kind};
 
 /// The store.
 #[derive(Debug)]
@@ -49,7 +50,16 @@ impl Store for Timed {
     fn append<'a>(&'a self, entry: &'a Entry, row: &'a Row) -> Pending<'a, ()> {
         Box::pin(async move {
             let since = ambient::instant();
+            let mut part = traces::current().map(|trace| trace.child("write to the ledger", Kind::Internal));
+            if let Some(part) = &mut part {
+                part.set("gizad.operation_id", row.id.as_str());
+                part.set("gizad.state", row.state.as_str());
+            }
             let done = self.store.append(entry, row).await;
+            if let (Some(part), Err(_)) = (&mut part, &done) {
+                part.fail();
+            }
+            drop(part);
             self.took("append", since, &done);
             match &done {
                 Ok(()) => {

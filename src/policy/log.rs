@@ -18,6 +18,7 @@ use crate::call::{Call, Caller, Deadline, Face, Memory, Reply, RequestId, Taken}
 use crate::contract::{Effect, Operation};
 use crate::fault::{Fault, ProviderMessage, Reason, Sent};
 use crate::metrics::{Figures, Outcome, Word};
+use crate::traces::Trace;
 
 /// Logs what passes.
 #[derive(Clone)]
@@ -65,6 +66,7 @@ struct Line {
     face: Face,
     caller: Option<Caller>,
     id: RequestId,
+    trace: Trace,
     deadline: Deadline,
     begun: Instant,
     recent: Arc<Recent>,
@@ -74,12 +76,17 @@ struct Line {
 
 impl Line {
     fn of(call: &Call, recent: Arc<Recent>, figures: Arc<Figures>) -> Self {
+        // Now, because whoever waits may be answered before the call has ended.
+        if let Some(caller) = call.known() {
+            call.trace.note("gizad.caller", caller.as_str());
+        }
         Self {
             operation: call.operation,
             effect: call.effect,
             face: call.face,
             caller: call.known().cloned(),
             id: call.id.clone(),
+            trace: call.trace.clone(),
             deadline: call.deadline.clone(),
             begun: ambient::instant(),
             recent,
@@ -103,6 +110,7 @@ impl Line {
                     .or(reply.noisy.then_some("there was something around the provider's answer")),
                 provider: None,
                 source: self.source(reply),
+                record: reply.standing.as_ref().map(|of| &*of.operation),
             }),
             Err(fault) => self.write(&End {
                 level: level(fault),
@@ -113,6 +121,7 @@ impl Line {
                 cause: fault.private.as_deref().or(self.told()),
                 provider: fault.answer.as_ref().and_then(|a| a.message.as_ref()).map(ProviderMessage::as_str),
                 source: self.reached(fault.sent != Sent::Never),
+                record: fault.operation.as_deref(),
             }),
         }
     }
@@ -159,17 +168,22 @@ impl Line {
             took,
         });
         self.count(end, took);
+        self.note(end);
         // To the microsecond.
         let duration_ms = (took.as_secs_f64() * 1_000_000.0).round() / 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.id.as_str(),
+                    trace_id = %self.trace.id(),
+                    span_id = %self.trace.span(),
                     operation = self.operation.name,
                     effect = self.effect.as_str(),
                     face = self.face.as_str(),
                     caller = self.caller.as_ref().map(Caller::as_str),
                     outcome = end.outcome.as_str(),
+                    operation_id = end.record,
+                    source = end.source.as_str(),
                     rule = end.rule,
                     sent = end.sent,
                     duration_ms,
@@ -185,6 +199,22 @@ impl Line {
             Level::WARN => line!(warn),
             Level::INFO => line!(info),
             _ => line!(debug),
+        }
+    }
+
+    /// Says the same in the trace, as far as its request has not been answered yet.
+    fn note(&self, end: &End<'_>) {
+        if !self.trace.is_recorded() {
+            return;
+        }
+        self.trace.note("gizad.effect", self.effect.as_str());
+        self.trace.note("gizad.outcome", end.outcome.as_str());
+        self.trace.note("gizad.source", end.source.as_str());
+        self.trace.note("gizad.sent", end.sent);
+        for (name, said) in [("gizad.rule", end.rule), ("gizad.operation_id", end.record)] {
+            if let Some(said) = said {
+                self.trace.note(name, said);
+            }
         }
     }
 
@@ -218,6 +248,7 @@ impl Drop for Line {
                 cause: Some(cause),
                 provider: None,
                 source: self.reached(self.deadline.has_departed()),
+                record: None,
             });
         }
     }
@@ -233,6 +264,8 @@ struct End<'a> {
     cause: Option<&'a str>,
     provider: Option<&'a str>,
     source: Source,
+    /// The recorded operation that it is about.
+    record: Option<&'a str>,
 }
 
 /// What came from memory reached nobody and cost nothing, and a line would be most of its cost.

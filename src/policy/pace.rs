@@ -21,6 +21,7 @@ use crate::ambient;
 use crate::call::{Call, Caller, Limit, Reply};
 use crate::fault::{Fault, Reason, Sent};
 use crate::metrics::Figures;
+use crate::traces::Kind;
 
 use account::{Account, Entry};
 use queue::{Lane, Turn};
@@ -124,7 +125,15 @@ impl<S: Inner> Service<Call> for Pace<S> {
             let (Handle { account, figures, .. }, asked) = (handle, ambient::instant());
             let entered = match account.enter(lane, &call.caller, &call.deadline) {
                 Entry::Now => Ok(()),
-                Entry::Later(turn) => wait(turn, &account, &call).await,
+                Entry::Later(turn) => {
+                    let mut waiting = call.trace.child("wait for a turn", Kind::Internal);
+                    waiting.set("gizad.lane", lane.as_str());
+                    let given = wait(turn, &account, &call).await;
+                    if let Err(fault) = &given {
+                        waiting.set("error.type", fault.reason.as_str());
+                    }
+                    given
+                }
                 Entry::Never(limit) => Err(refused(limit)),
             };
             if let Err(fault) = entered {

@@ -13,6 +13,7 @@ use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Face, Presented, Reply, RequestId, Scopes, Wishes};
 use crate::contract::{Contract, Effect, Operation};
 use crate::fault::Fault;
+use crate::traces::Trace;
 
 /// A call of an operation, with an empty request and all the time in the world.
 pub(super) fn call(operation: &str) -> Call {
@@ -31,6 +32,7 @@ fn of(operation: &'static Operation) -> Call {
         effect: operation.effect,
         request: DynamicMessage::new(operation.input.descriptor.clone()),
         id: RequestId::from_bytes([7; 16]),
+        trace: Trace::nobodys(),
         face: Face::Rest,
         presented: Presented::default(),
         caller: Caller::Anonymous,

@@ -8,6 +8,7 @@ mod desk;
 mod local;
 mod order;
 pub mod overview;
+mod part;
 mod reconcile;
 mod refused;
 mod run;
@@ -29,6 +30,7 @@ use crate::call::{Call, Reply};
 use crate::contract::Effect;
 use crate::fault::Fault;
 use crate::purchase::{Limits, Rules};
+use crate::traces::within;
 
 pub use desk::Desk;
 
@@ -91,7 +93,7 @@ impl<S: Inner> Service<Call> for Purchase<S> {
             Effect::Public | Effect::Read | Effect::Secret | Effect::Converge => false,
         };
         if call.operation.local {
-            Box::pin(local::answer(self.desk.clone(), call))
+            Box::pin(within(call.trace.clone(), local::answer(self.desk.clone(), call)))
         } else if recorded {
             Box::pin(order::place(self.desk.clone(), call))
         } else {

@@ -208,6 +208,7 @@ impl<S: Inner> Service<Call> for Retry<S> {
                 account.figures.retries.at([call.operation.into(), fault.happened().into()]).inc();
                 tracing::info!(
                     request_id = call.id.as_str(),
+                    trace_id = %call.trace.id(),
                     operation = call.operation.name,
                     attempt,
                     outcome = fault.reason.as_str(),

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Kept, Options, access, breaker, cache, credentials, deadline, guard, pace, quota, recent, retry,
+    Kept, Options, UnderwayShown, access, breaker, cache, credentials, deadline, guard, pace, quota, recent,
+    retry, underway,
 };
 use crate::ambient;
 use crate::call::Caller;
@@ -28,6 +29,7 @@ pub struct Traffic {
     pub(super) pace: pace::Handle,
     pub(super) recent: Arc<recent::Recent>,
     pub(super) spared: Arc<guard::Spared>,
+    pub(super) underway: Arc<underway::Underway>,
     pub(super) contract: &'static Contract,
     pub(super) figures: Arc<Figures>,
 }
@@ -70,6 +72,7 @@ impl Traffic {
             pace: pace::Handle::new(&options.pace, tasks).counted(&figures),
             recent: Arc::new(recent::Recent::new()),
             spared: Arc::new(guard::Spared::new(&options.protected)),
+            underway: Arc::default(),
             contract,
             figures,
         }
@@ -123,6 +126,17 @@ impl Traffic {
     /// From this moment on, nothing is sent any more that must not be cut off.
     pub fn close_at(&self, moment: Instant) {
         self.clock.close_at(moment);
+    }
+
+    /// Refuses every further call.
+    pub fn refuse(&self) {
+        self.underway.end();
+    }
+
+    /// The calls under way.
+    #[must_use]
+    pub fn underway(&self) -> Vec<UnderwayShown> {
+        self.underway.shown()
     }
 
     /// Sends everyone away who waits for a turn.

@@ -37,10 +37,7 @@ pub(super) fn settings(
         write_timeout: check.duration("limits.write_timeout"),
         streams: edge::STREAMS,
     };
-    let grace = check.duration("shutdown.grace");
-    if grace < upstream.timeout {
-        check.wrong("shutdown.grace", "no less than upstream.timeout, or a stop would cut a purchase off");
-    }
+    let shutdown = check.shutdown(upstream.timeout);
     let settings = Settings {
         listen,
         upstream,
@@ -54,8 +51,10 @@ pub(super) fn settings(
         former_secret: check.former_secret(),
         edge,
         limits,
-        grace,
+        shutdown,
+        reload_every: check.reload_every(),
         log: check.log(),
+        traces: check.traces(),
         sandbox: in_sandbox.then(|| check.sandbox()),
         written: given.entries.iter().map(|entry| (entry.path.clone(), entry.shown())).collect(),
     };
@@ -202,14 +201,15 @@ impl Check<'_> {
             frontend_source: self.text("upstream.frontend_source"),
             connect_timeout: self.duration("upstream.connect_timeout"),
             timeout: self.duration("upstream.timeout"),
-            extra_ca: self.certificates(),
+            extra_ca: self.certificates("upstream.ca_file"),
             words: self.words(),
         }
     }
 
-    fn certificates(&mut self) -> Vec<CertificateDer<'static>> {
-        let path = self.text("upstream.ca_file");
-        if path.is_empty() { Vec::new() } else { self.chain("upstream.ca_file", &path) }
+    /// The authorities in a file, if one is named.
+    pub(super) fn certificates(&mut self, setting: &str) -> Vec<CertificateDer<'static>> {
+        let path = self.text(setting);
+        if path.is_empty() { Vec::new() } else { self.chain(setting, &path) }
     }
 
     fn words(&mut self) -> Words {

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use zeroize::Zeroizing;
 
 use super::layers::{PREFIX, SECRET, variable_of};
+use super::otel;
 
 /// Says to the program that begins anew where the rest is.
 const HANDED: &str = "GIZAD_HANDED_OVER";
@@ -26,7 +27,8 @@ const LONGEST: usize = 128 * 1024;
 /// Why it failed, and what to do instead.
 pub fn take_secrets_out() -> Result<(), String> {
     let all = variables();
-    let secret = |name: &str| SECRET.iter().any(|path| variable_of(path) == name);
+    let secret =
+        |name: &str| SECRET.iter().any(|path| variable_of(path) == name) || otel::SECRET.contains(&name);
     let taken: BTreeMap<&String, &String> =
         all.iter().filter(|(name, text)| secret(name) && !text.is_empty()).map(|(n, t)| (n, t)).collect();
     if taken.is_empty() {
@@ -92,6 +94,6 @@ pub fn environment() -> io::Result<Vec<(String, String)>> {
 pub fn variables() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| name.starts_with(PREFIX) || otel::is_known(name))
         .collect()
 }

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use zeroize::Zeroize as _;
 
 use super::access::sum;
-use super::{DEFAULTS, Flags};
+use super::{DEFAULTS, Flags, otel};
 use crate::call::Token;
 use crate::contract::nearest;
 use crate::edge::tls::{SPIFFE, subject};
@@ -15,8 +15,8 @@ use crate::edge::tls::{SPIFFE, subject};
 /// Sections whose keys are the operator's own.
 const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "callers", "upstream.words"];
 /// Settings that are never shown, and are taken out of the environment.
-pub(super) const SECRET: [&str; 4] =
-    ["credentials.identifier", "credentials.secret", "ledger.url", "sandbox.secret"];
+pub(super) const SECRET: [&str; 5] =
+    ["credentials.identifier", "credentials.secret", "ledger.url", "sandbox.secret", "traces.headers"];
 
 /// What is set for a caller and hides nothing.
 const CALLERS_PLAIN: [&str; 5] = [".scopes", ".operations", ".expires", ".quota.rate", ".quota.burst"];
@@ -171,7 +171,10 @@ pub(super) fn read(flags: &Flags, environment: &[(String, String)]) -> (Given, V
     if let Some(path) = &flags.config {
         file(path, &mut given, &mut mistakes);
     }
-    for (name, text) in environment {
+    for (path, name, text) in otel::settings(environment) {
+        given.set(path, Value::String(text), Source::Environment(name.to_owned()));
+    }
+    for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
         variable(name, text, &mut given, &mut mistakes);
     }
     for (path, text) in &flags.set {

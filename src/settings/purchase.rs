@@ -87,7 +87,7 @@ impl Check<'_> {
             if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
                 self.wrong("ledger.url", "a URL such as postgres://user:password@host/database");
             }
-            return Ledger::Postgres(url);
+            return Ledger::Postgres { url, extra_ca: self.certificates("ledger.ca_file") };
         }
         match dir.as_str() {
             "" => Ledger::Nowhere,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::judge::{Success, is_envelope, is_message};
 use crate::contract::{Field, Judged, Kind, Message, Operation, Shape, any, fold};
+use crate::vietqr::{Transfer, payload};
 
 use content::{Content, Listed};
 
@@ -48,6 +49,7 @@ pub(super) fn decode(
         message.set_field(&field.descriptor, Value::EnumNumber(*number));
     }
     echo(operation, request, &mut message);
+    payable(operation.told(), &mut message);
     Ok(message)
 }
 
@@ -229,6 +231,32 @@ fn echo(operation: &Operation, request: &DynamicMessage, message: &mut DynamicMe
             && !message.has_field(&answered.descriptor)
         {
             message.set_field(&answered.descriptor, request.get_field(&asked.descriptor).into_owned());
+        }
+    }
+}
+
+/// Makes the code of a transfer that somebody is asked to make. What no code can say is said by the fields alone.
+fn payable(plan: &Message, message: &mut DynamicMessage) {
+    let codes = plan.fields.iter().filter_map(|field| Some((field, field.vietqr.as_ref()?)));
+    for (field, of) in codes {
+        let value = |name: &str| Some(message.get_field(&plan.field(name)?.descriptor).into_owned());
+        let text = |name: &str| Some(value(name)?.as_str()?.to_owned());
+        let is_awaited = plan.field(&of.state).is_some_and(|state| match &state.kind {
+            Kind::Enum(states) => {
+                let now = message.get_field(&state.descriptor).as_enum_number().unwrap_or_default();
+                now == 0 || states.by_number(now).is_some_and(|state| state.pending)
+            }
+            _ => false,
+        });
+        let transfer = || {
+            let (bank, account, note) = (text(&of.bank)?, text(&of.account)?, text(&of.note)?);
+            let amount_vnd = Some(value(&of.amount)?.as_i64()?);
+            let told = !note.is_empty();
+            let transfer = Transfer { bank: &bank, account: &account, amount_vnd, note: &note };
+            told.then(|| payload(&transfer).ok()).flatten()
+        };
+        if let Some(code) = is_awaited.then(transfer).flatten() {
+            message.set_field(&field.descriptor, Value::String(code));
         }
     }
 }

@@ -110,7 +110,8 @@ pub fn rows() -> Vec<Row> {
     web_with_node["node"] = json!("hcm-node-03");
     let deposit = json!({"order_id": "GZ6", "amount_vnd": 500_000, "state": "PENDING", "bank": "MBBank",
                          "account_number": "0900123456789", "account_holder": "CONG TY GIZADATA",
-                         "transfer_note": "NAP GZ6", "create_time": "<any>", "pay_time": null});
+                         "transfer_note": "NAP GZ6", "vietqr": "00020101021238570010A00000072701270006970422011309001234567890208QRIBFTTA530370454065000005802VN62110807NAP GZ663049452",
+                         "create_time": "<any>", "pay_time": null});
     let login = |id: i64| json!({"url": "<any>", "username": format!("u{id}"), "password": "<any>", "server": "<any>"});
     vec![
         row(

@@ -231,6 +231,8 @@ impl Gateway {
             .args(arguments)
             .args(callers.iter().flat_map(|file| ["--config", file.path()]))
             .env("GIZAD_LOG_FORMAT", "json")
+            // A test says itself when its files are read again.
+            .env("GIZAD_RELOAD_EVERY", "off")
             .env("GIZAD_AUDIT_FILE", format!("{}/audit.log", audited.path()))
             .envs(ledger.iter().map(|folder| ("GIZAD_LEDGER_DIR", folder.path())))
             .envs(std::env::var("TEST_LOG_LEVEL").map(|level| ("GIZAD_LOG_LEVEL", level)))

@@ -124,6 +124,7 @@ fn the_settings_of_purchases_are_read_as_strictly() {
         r#"
         [ledger]
         url = "mysql://host/database"
+        ca_file = "/nowhere/ca.pem"
         [purchase]
         require_key = "sometimes"
         approval_from_vnd = "much"
@@ -145,6 +146,7 @@ fn the_settings_of_purchases_are_read_as_strictly() {
     assert_eq!(output.status.code(), Some(64), "{text}");
     for expected in [
         "ledger.url: expected a URL such as postgres://",
+        "ledger.ca_file: expected a readable file with certificates in PEM",
         "purchase.require_key: expected",
         "purchase.approval_from_vnd: expected an amount in whole đồng",
         "purchase.quiet: expected a duration",
@@ -286,6 +288,8 @@ fn what_cannot_work_is_refused_and_no_password_is_shown() {
     let environment = [
         ("GIZAD_UPSTREAM_URL", "https://user:hunter2-canary@x/api"),
         ("GIZAD_UPSTREAM_TIMEOUT", "10m"),
+        ("GIZAD_SHUTDOWN_DELAY", "soon"),
+        ("GIZAD_RELOAD_EVERY", "1ms"),
         ("GIZAD_CREDENTIALS_IDENTIFIER", "  "),
         ("GIZAD_CREDENTIALS_SECRET", "a\nb-canary"),
     ];
@@ -301,6 +305,8 @@ fn what_cannot_work_is_refused_and_no_password_is_shown() {
         "actions.a.b: expected a name of letters",
         "upstream.url: expected a URL",
         "shutdown.grace: expected no less than upstream.timeout",
+        "shutdown.delay: expected a duration from 0s to 24h, such as 5s (\"soon\", from GIZAD_SHUTDOWN_DELAY)",
+        "reload.every: expected a duration from 50ms to 1h, such as 1s, or \"off\" (\"1ms\", from GIZAD_RELOAD_EVERY)",
         "credentials.identifier: expected a text on one line",
         "credentials.secret: expected a text on one line",
     ] {

@@ -65,6 +65,17 @@ fn what_each_figure_means() {
     assert_same("docs/metrics.md", &gizad::metrics::documentation());
 }
 
+/// The page is written by hand, but for the table in it.
+#[test]
+fn what_each_field_of_the_log_means() {
+    const MARKS: [&str; 2] = ["<!-- fields: written anew with the tables -->\n", "<!-- end of fields -->"];
+    let page = fs::read_to_string("docs/logs.md").expect("a page");
+    let (before, rest) = page.split_once(MARKS[0]).expect("a beginning");
+    let (_, after) = rest.split_once(MARKS[1]).expect("an end");
+    let table = gizad::telemetry::table();
+    assert_same("docs/logs.md", &format!("{before}{}\n{table}\n{}{after}", MARKS[0], MARKS[1]));
+}
+
 /// The actions of the guide, each reached by an operation.
 #[test]
 fn all_38_actions_are_there() {

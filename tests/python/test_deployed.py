@@ -64,6 +64,18 @@ def test_gizad_takes_the_settings(folder, tmp_path, tls):
     assert code == 64 and "secret_fil" in said
 
 
+def test_central_believes_whoever_signed_for_its_ledger(tmp_path, tls, monkeypatch):
+    for there in (False, True):
+        if there:
+            monkeypatch.setitem(SECRETS, "gizad-ledger", SECRETS["gizad-ledger"] | {"ca.crt": tls["tls.crt"]})
+        place = tmp_path / str(there)
+        _, arguments, environment = laid_out("central", place, tls)
+        file = next(place.rglob("gizad.toml"))
+        file.write_text(file.read_text().replace("# ca_file", "ca_file"))
+        code, said = manifests.checked(arguments[1:], environment)
+        assert code == (0 if there else 64) and ("ledger.ca_file" in said) != there, said
+
+
 @contextlib.contextmanager
 def served(arguments, environment, url, **settings):
     """gizad with a pod's settings, but another provider, and ports that are free."""

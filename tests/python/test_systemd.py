@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import tomllib
 import urllib.request
 
 import pytest
@@ -24,6 +25,7 @@ from conftest import BINARY, ROOT, sandbox
 UNIT = ROOT / "deploy" / "systemd" / "gizad.service"
 # Nobody's on any machine that we know of.
 USER = 64123
+SOCKET = ROOT / "deploy" / "systemd" / "gizad.socket"
 PLAN = {"plan_id": 26, "hostname": "unit-01", "password": "StrongPass@123", "os": "ubuntu-22.04", "billing_cycle": "monthly"}
 
 
@@ -55,8 +57,24 @@ def test_systemd_understands_every_line(tmp_path):
     copy.write_text(re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE))
     done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True)
     assert done.returncode == 0 and "gizad.service" not in done.stderr, done.stderr
+    held = tmp_path / "gizad.socket"
+    held.write_text(re.sub(r"^Documentation=.*\n", "", SOCKET.read_text(), flags=re.MULTILINE))
+    done = subprocess.run(["systemd-analyze", "verify", held, copy], capture_output=True, text=True)
+    assert done.returncode == 0 and "gizad." not in done.stderr, done.stderr
+    held.write_text(SOCKET.read_text().replace("[Socket]\n", "[Socket]\nListenNowhere=yes\n"))
+    assert "ListenNowhere" in subprocess.run(["systemd-analyze", "verify", held], capture_output=True, text=True).stderr
     copy.write_text(text.replace("[Service]\n", "[Service]\nProtectNothing=yes\n"))
     assert "ProtectNothing" in subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True).stderr
+
+
+def test_the_sockets_are_those_of_the_settings():
+    """Otherwise gizad would refuse them."""
+    listened = re.findall(r"^ListenStream=(.*)$", SOCKET.read_text(), re.MULTILINE)
+    settings = tomllib.loads((ROOT / "deploy" / "gizad.toml").read_text())["listen"]
+    given = dict(pair.split("=", 1) for line in unit()["Environment"] for pair in line.split())
+    assert sorted(listened) == sorted([settings["api"], settings["admin"], given["GIZAD_LISTEN_SOCKET"]])
+    mode = re.search(r"^SocketMode=(.*)$", SOCKET.read_text(), re.MULTILINE)[1]
+    assert mode == given["GIZAD_LISTEN_SOCKET_MODE"]
 
 
 def test_the_grace_fits_into_the_time_that_systemd_gives():
@@ -220,6 +238,13 @@ def service(folder, url, confined):
         "GIZAD_UPSTREAM_URL": url, "GIZAD_LISTEN_API": "127.0.0.1:0", "GIZAD_LISTEN_ADMIN": "127.0.0.1:0",
         "GIZAD_LOG_FORMAT": "json",
     }
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    at = folder / "notify"
+    at.unlink(missing_ok=True)
+    manager.bind(str(at))
+    manager.settimeout(30)
+    at.chmod(0o777)
+    environment["NOTIFY_SOCKET"] = str(at)
     arguments = unit()["ExecStart"][0].replace("/etc/gizad", str(folder)).split()[1:]
     process = subprocess.Popen(
         [folder / "gizad", *arguments], env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=confined, cwd="/",
@@ -232,6 +257,7 @@ def service(folder, url, confined):
                 break
         else:
             raise AssertionError(log)
+        assert unit()["Type"] == ["notify"] and manager.recv(4096).startswith(b"READY=1\n")
         yield log[-1], process
     finally:
         process.terminate()

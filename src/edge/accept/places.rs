@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(5);
 /// How long somebody who was asked to finish may wait for the other side.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a connection of HTTP/1 that rests may still bring a call once gizad stops: what its client sent before it could know
+/// is answered, and told that it was the last.
+const LAST: Duration = Duration::from_millis(250);
 /// After how many ticks it is said again that somebody had to go.
 const SAID_AGAIN: u32 = 40;
 
@@ -60,7 +63,10 @@ pub struct Places {
     gone: Notify,
     staying: TaskTracker,
     waiting: Arc<Semaphore>,
+    /// Every answer is the last of its connection.
     closing: AtomicBool,
+    /// Whoever rests has to go.
+    ending: AtomicBool,
     /// How many had to go for somebody else, and how many newcomers found no place.
     displaced: AtomicU64,
     refused: AtomicU64,
@@ -116,6 +122,7 @@ impl Places {
             staying: TaskTracker::new(),
             waiting: Arc::new(Semaphore::new(SPARE)),
             closing: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             displaced: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -153,7 +160,7 @@ impl Places {
         let pulse = Arc::new(Pulse::new(self.clock.clone()));
         here.all.insert(number, (peer, pulse.clone()));
         here.of.entry(peer).or_default().all += 1;
-        if self.closing.load(Relaxed) {
+        if self.ending.load(Relaxed) {
             pulse.tell(Order::Finish);
         }
         Ok(Place { places: self.clone(), number, pulse, _staying: self.staying.token() })
@@ -218,14 +225,27 @@ impl Places {
         }
     }
 
-    /// Lets everybody finish, and waits until nobody is left, however long that takes.
+    /// Lets everybody finish, and waits until nobody is left, however long that takes. HTTP/2 has a word for it (GOAWAY) that
+    /// loses nothing; a connection of HTTP/1 is told so with an answer, if it asks for one soon.
     pub(super) async fn close(&self) {
         self.closing.store(true, Relaxed);
-        for (_, pulse) in self.here().all.values() {
+        for (_, pulse) in self.here().all.values().filter(|(_, pulse)| pulse.is_http2()) {
             pulse.tell(Order::Finish);
         }
         self.staying.close();
+        if timeout(LAST, self.staying.wait()).await.is_ok() {
+            return;
+        }
+        self.ending.store(true, Relaxed);
+        for (_, pulse) in self.here().all.values() {
+            pulse.tell(Order::Finish);
+        }
         self.staying.wait().await;
+    }
+
+    /// Whether what is answered now is the last of its connection.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
     }
 
     fn here(&self) -> MutexGuard<'_, Here> {
@@ -285,6 +305,11 @@ impl Here {
 }
 
 impl Place {
+    /// What it is one of.
+    pub(super) fn standing(&self) -> Arc<Places> {
+        self.places.clone()
+    }
+
     /// Streams that its connection may have at once.
     pub(super) fn streams(&self) -> u32 {
         self.places.limits.streams

@@ -144,6 +144,11 @@ impl Pulse {
         self.since.store(self.now(), Relaxed);
     }
 
+    /// Whether it is known to speak HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Relaxed)
+    }
+
     /// The head of a call is here.
     pub(super) fn begins(&self) {
         self.open.fetch_add(1, Relaxed);

@@ -18,6 +18,7 @@ use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{Limits, Record, State};
+use crate::traces::Trace;
 
 /// The desk.
 pub struct Desk {
@@ -51,6 +52,8 @@ type Charge = Box<dyn Fn(&Caller) -> Result<(), Fault> + Send + Sync>;
 /// A purchase under way in this process.
 pub(super) struct Running {
     pub(super) fingerprint: Vec<u8>,
+    /// Where it stands in the trace of whoever began it.
+    pub(super) trace: Trace,
     state: Mutex<Waiting>,
     told: watch::Sender<Option<Told>>,
 }
@@ -64,9 +67,9 @@ struct Waiting {
 }
 
 impl Running {
-    pub(super) fn new(id: String, fingerprint: Vec<u8>) -> Self {
+    pub(super) fn new(id: String, fingerprint: Vec<u8>, trace: &Trace) -> Self {
         let state = Mutex::new(Waiting { id, ..Waiting::default() });
-        Self { fingerprint, state, told: watch::Sender::new(None) }
+        Self { fingerprint, trace: trace.clone(), state, told: watch::Sender::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -243,6 +246,27 @@ impl Desk {
 
     fn is_lost(&self, id: &str) -> bool {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|lost| lost == id)
+    }
+
+    /// How many purchases are under way in this process.
+    #[must_use]
+    pub fn running_now(&self) -> usize {
+        self.running().len()
+    }
+
+    /// The purchases under way in this process, each with how it stands; nothing is said of how where the ledger does not
+    /// tell.
+    pub async fn underway(&self) -> Vec<(String, Option<State>)> {
+        let ids: Vec<String> = self.running().values().map(|running| running.id()).collect();
+        let mut shown = Vec::new();
+        for id in ids.into_iter().filter(|id| !id.is_empty()) {
+            let record = match &self.ledger {
+                Ok(ledger) => ledger.by_id(&id).await.ok().flatten(),
+                Err(_) => None,
+            };
+            shown.push((id, record.map(|record| record.state())));
+        }
+        shown
     }
 
     /// Says that something was written down.

@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::begin;
 use super::desk::{Desk, Running};
 use super::order::Provider;
+use super::part::Part;
 use super::refused::unwritten;
 use super::run;
 use super::{reconcile, shown};
@@ -212,7 +213,8 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
         return Err(Fault::new(Reason::Internal, "the recorded request cannot be read"));
     };
     let options = desk.options();
-    let running = Arc::new(Running::new(record.id.clone(), record.fingerprint.clone()));
+    let part = Part::new(&call.trace, operation);
+    let running = Arc::new(Running::new(record.id.clone(), record.fingerprint.clone(), part.trace()));
     let later = Call {
         operation,
         effect: crate::contract::Effect::Spend,
@@ -220,13 +222,15 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
         caller: Caller::named(&record.caller),
         key: record.key.as_deref().and_then(Key::new),
         deadline: Deadline::new(ambient::instant(), Some(options.time)),
+        trace: part.trace().clone(),
         ..call.clone()
     };
     let limits = options.limits(&record.caller);
     let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.spawn(async move {
-        let told = begin::consented(&ledger_, &desk_.turn, &provider, &consented.id, &limits).await;
+        let job = begin::consented(&ledger_, &desk_.turn, &provider, &consented.id, &limits);
+        let told = part.whole(job).await;
         desk_.announce();
         let _heard = task.tell(told);
     });

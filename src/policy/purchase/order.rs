@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::Below;
 use super::desk::{Desk, Running};
+use super::part::Part;
 use super::run::{Job, Look, Told, World, run};
 use super::shown;
 use super::sight::{self, Eyes};
@@ -65,9 +66,12 @@ fn begin(
             return Err(Fault { operation, ..Fault::new(Reason::KeyReused, detail) });
         }
         running.join(&call.deadline);
+        call.trace.joins(&running.trace);
         return Ok(running.clone());
     }
-    let running = Arc::new(Running::new(job.record.id.clone(), job.record.fingerprint.clone()));
+    let part = Part::new(&call.trace, call.operation);
+    let running = Running::new(job.record.id.clone(), job.record.fingerprint.clone(), part.trace());
+    let running = Arc::new(running);
     running.join(&call.deadline);
     if let Some(place) = &place {
         all.insert(place.clone(), running.clone());
@@ -75,7 +79,7 @@ fn begin(
     drop(all);
     let deadline = Deadline::new(ambient::instant(), Some(time));
     let provider = Provider {
-        call: Call { deadline, ..call.clone() },
+        call: Call { deadline, trace: part.trace().clone(), ..call.clone() },
         below: desk.below(),
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
@@ -85,7 +89,7 @@ fn begin(
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.clone().spawn(async move {
         let left = Left { desk: &desk, place, running: &task };
-        let told = run(&ledger, &desk.turn, &provider, &job).await;
+        let told = part.whole(run(&ledger, &desk.turn, &provider, &job)).await;
         // Before anybody is told: whoever asks again then finds what is written down, and not a job that is over.
         drop(left);
         desk.announce();

@@ -26,7 +26,7 @@ pub(super) fn read(
         names.push((folded, name, json));
     }
     let mut taken: HashSet<&String> = HashSet::new();
-    for field in plan.fields.iter().filter(|field| field.judged.is_none() && !field.is_extra()) {
+    for field in plan.fields.iter().filter(|field| field.is_read()) {
         if message.has_field(&field.descriptor) {
             continue;
         }

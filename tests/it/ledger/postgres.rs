@@ -1,16 +1,18 @@
 //! What only a server has to promise: several replicas, several accounts, and connections that break.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gizad::ledger::{Filter, Postgres, Store as _, Trouble};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use serde_json::json;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::{server, step, step_with, unique};
-use crate::rig::PATIENCE;
+use crate::rig::{File, Gateway, PATIENCE};
 
 /// The hand on the server, past the store.
 async fn hand(url: &str) -> Client {
@@ -271,7 +273,7 @@ async fn what_cannot_be_reached_is_told_without_the_password() {
 
 #[tokio::test]
 async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
-    let (chain, key, authority) = certificate();
+    let (chain, key, authority, written) = certificate();
     let client = hand(&server()).await;
     // The server writes the files itself, where it keeps its own.
     for (name, text) in [("tls.crt", chain), ("tls.key", key)] {
@@ -301,10 +303,24 @@ async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
         panic!("unknown authority")
     };
     assert!(told.contains("certificate"), "{told}");
+
+    // So it is for whoever says in the settings whom to believe, too.
+    let authority = File::new("authority", &written);
+    let settings = [("GIZAD_LEDGER_URL", url.as_str()), ("GIZAD_LEDGER_CA_FILE", authority.path())];
+    let order = json!({"plan_id": 26, "hostname": "tls", "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
+    let bought = Gateway::sandbox_with(&settings).buy("tls", "/vps", &order).await;
+    assert_eq!(bought.status, 201, "{bought:?}");
+    let refused = Command::new(env!("CARGO_BIN_EXE_gizad"))
+        .args(["ledger", "list", "--sandbox"])
+        .env("GIZAD_LEDGER_URL", &url)
+        .output()
+        .expect("it runs");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("certificate"), "{told}");
 }
 
-/// A certificate for this machine and its key as PEM, and the authority that signed it.
-fn certificate() -> (String, String, CertificateDer<'static>) {
+/// A certificate for this machine and its key as PEM, and the authority that signed it, as it is and as PEM.
+fn certificate() -> (String, String, CertificateDer<'static>, String) {
     let mut authority = CertificateParams::new(Vec::new()).expect("no names");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority =
@@ -312,5 +328,5 @@ fn certificate() -> (String, String, CertificateDer<'static>) {
     let key = KeyPair::generate().expect("a key");
     let names = vec!["127.0.0.1".to_owned()];
     let own = CertificateParams::new(names).expect("a name").signed_by(&key, &authority).expect("signed");
-    (own.pem(), key.serialize_pem(), authority.der().clone())
+    (own.pem(), key.serialize_pem(), authority.der().clone(), authority.pem())
 }
