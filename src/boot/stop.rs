@@ -111,6 +111,10 @@ impl End {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What takes part in a stop.
 pub(super) struct Going<'a> {
     pub(super) traffic: &'a Traffic,
@@ -130,7 +134,7 @@ impl Going<'_> {
         let Shutdown { delay, grace } = self.times;
         tracing::info!(
             signal = asked.as_str(),
-            delay_ms = delay.as_millis(),
+            delay_ms = millis(delay),
             "stopping: no new connections after the delay, finishing running calls"
         );
         self.traffic.close_at(ambient::instant() + self.closing);
@@ -194,7 +198,7 @@ impl Going<'_> {
             tracing::error!(
                 operation = call.operation,
                 request_id = call.id.as_str(),
-                age_ms = call.age.as_millis(),
+                age_ms = millis(call.age),
                 "a call is cut off"
             );
         }

@@ -14,7 +14,7 @@ import pytest
 from conftest import BINARY, ROOT, running
 
 # Of the guide those sections that need one gizad as it is, and nothing else: from one until another.
-PAGES = ["concepts.md", "errors.md", "faces.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "runbook.md"]
+PAGES = ["clients.md", "concepts.md", "errors.md", "faces.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "runbook.md"]
 BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```$", re.M | re.S)
 
 # What is another one each time, and what is compared instead of it.
@@ -60,7 +60,9 @@ def typed(commands, gateway, settings, folder):
             command = command.replace(ours, theirs)
         lines += [command, r"printf '\036'"]
     environment = {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
-    environment |= {"GIZAD_LISTEN_ADMIN": gateway["admin"], "PATH": f"{BINARY.parent}:{os.environ['PATH']}"}
+    # `buf` and `shop` are what somebody has who follows clients.md.
+    path = f"{BINARY.parent}:{ROOT / 'tests' / 'python' / 'typed'}:{os.environ['PATH']}"
+    environment |= {"GIZAD_LISTEN_ADMIN": gateway["admin"], "GIZAD_TARGET": gateway["api"], "PATH": path}
     told = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=folder, env=os.environ | environment, timeout=300,
                           stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False).stdout
     for ours, theirs in addresses.items():

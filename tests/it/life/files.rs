@@ -18,13 +18,10 @@ fn write(folder: &Folder, name: &str, text: &str) -> String {
     path
 }
 
-async fn figure(gateway: &Gateway, name: &str) -> String {
+async fn figure(gateway: &Gateway, name: &str) -> f64 {
     let text = gateway.admin("GET", "/metrics").await.text;
-    text.lines()
-        .find(|line| line.starts_with(name))
-        .and_then(|line| line.rsplit(' ').next())
-        .unwrap_or_default()
-        .to_owned()
+    let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+    text.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {text}"))
 }
 
 #[tokio::test]
@@ -37,23 +34,23 @@ async fn a_file_of_settings_that_is_written_is_taken_over_and_a_wrong_one_is_not
     assert!(line.contains("\"changed\":\"quota.rate\""), "{line}");
     let line = gateway.logged("only taken over by a restart").await;
     assert!(line.contains("\"settings\":\"log.level\""), "{line}");
-    assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, "1");
+    assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, 1.0);
     write(&folder, "gizad.toml", "[quota]\nrate = \"often\"\n");
     let line = gateway.logged("a mistake in the settings").await;
     assert!(line.contains("\"setting\":\"quota.rate\""), "{line}");
     gateway.logged("everything stays as it was").await;
-    assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, "0");
+    assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, 0.0);
     // And it is read once, not every time that it is looked at.
     for _ in 0..20 {
         assert_eq!(gateway.get("/wallet").await.status, 200);
     }
-    assert_eq!(figure(&gateway, "gizad_reloads_total{result=\"failure\"}").await, "1");
+    assert_eq!(figure(&gateway, "gizad_reloads_total{result=\"failure\"}").await, 1.0);
     // One that is gone is no better; one that is well again is taken.
     fs::remove_file(&path).expect("it was there");
     gateway.logged("cannot be read").await;
     assert_eq!(gateway.get("/wallet").await.status, 200);
     write(&folder, "gizad.toml", "[quota]\nrate = \"8/s\"\n");
-    while figure(&gateway, "gizad_last_reload_successful").await != "1" {
+    while figure(&gateway, "gizad_last_reload_successful").await != 1.0 {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }

@@ -14,6 +14,8 @@ use crate::rig::Sandbox;
 
 /// How long each rests between its calls.
 const REST: Duration = Duration::from_millis(10);
+/// How long gizad is left alone between two restarts: from nothing to this, so that its connections are at everything.
+const UP: u64 = 60;
 /// How many purchases are made meanwhile: as many as the sandbox's wallet pays for.
 const PURCHASES: usize = 20;
 
@@ -48,6 +50,7 @@ async fn no_call_fails_while_gizad_is_restarted() {
         assert_eq!(code, 0, "restart {number}: {}", gizad.log());
         gizad = tokio::task::block_in_place(|| holder.start_all(&environment));
         cycles.push(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(number as u64 * 7 % UP)).await;
     }
     for purchase in buying {
         let (status, body) = purchase.await.expect("no panic").expect("an answer");

@@ -96,17 +96,35 @@ async fn whoever_finds_all_at_work_waits_a_moment_for_one_to_be_done() {
     assert!(waiting.is_some() && is_told(&busy, Order::Leave));
 }
 
+/// HTTP/2 loses nothing by being told at once; a connection of HTTP/1 may have its last call on the way.
 #[tokio::test(start_paused = true)]
-async fn a_close_waits_for_everybody_and_newcomers_are_told() {
-    let places = places(2, 2);
-    let here = places.try_enter(Peer::User(1)).expect("a place");
+async fn a_close_waits_for_everybody_and_lets_the_last_calls_of_http_1_come_in() {
+    let places = places(3, 3);
+    let enter = || places.try_enter(Peer::User(1)).expect("a place");
+    let (here, speaker) = (enter(), enter());
+    speaker.pulse.speaks_http2();
     let closing = tokio::join!(timeout(Duration::from_secs(9), places.close()), async {
-        assert!(is_told(&here, Order::Finish));
-        let late = places.try_enter(Peer::User(1)).expect("a place");
-        assert!(is_told(&late, Order::Finish));
-        drop((here, late));
+        assert!(places.is_closing() && is_told(&speaker, Order::Finish) && is_told(&here, Order::Stay));
+        let late = enter();
+        assert!(is_told(&late, Order::Stay), "it came in before");
+        drop(speaker);
+        sleep(LAST + A_MOMENT).await;
+        assert!(is_told(&here, Order::Finish) && is_told(&late, Order::Finish));
+        drop(late);
+        let later = enter();
+        assert!(is_told(&later, Order::Finish));
+        drop((here, later));
     });
     assert!(closing.0.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_nobody_who_has_gone() {
+    let places = places(1, 1);
+    drop(places.try_enter(Peer::User(1)).expect("a place"));
+    let begun = ambient::instant();
+    places.close().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[test]
