@@ -16,6 +16,7 @@ mod ledger;
 mod level;
 mod levels;
 mod notify;
+mod record;
 mod reload;
 mod socket;
 mod stand_in;
@@ -37,7 +38,6 @@ use crate::audit::Verdict;
 use crate::call::Scopes;
 use crate::contract::Contract;
 use crate::edge::{Accept, Door, Edge, Gate, Places};
-use crate::ledger::Ledger;
 use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
@@ -49,6 +49,7 @@ pub use conceal::conceal;
 pub use failure::Failure;
 pub use handed::Handed;
 pub use health::{Probe, Unwell, health};
+pub use ledger::{folder as ledger_folder, read as read_ledger};
 pub use level::{Logged, log_level};
 pub use reload::{Origin, load};
 pub use stand_in::sandbox;
@@ -141,6 +142,7 @@ async fn run(
     }
     // The last moment to send what takes as long as it may and must not be cut off.
     let closing = settings.shutdown.grace.saturating_sub(settings.upstream.timeout);
+    settings.upstream.recorder = record::begin(settings.record.as_deref())?;
     let upstream = Upstream::new(settings.upstream, settings.credentials.clone()).map_err(Failure::Build)?;
     let stack = policy::stack(&settings.policy, &traffic, &desk, &tasks, audit.as_ref(), upstream.clone());
     let refused = vitals::refused(traffic.figures().clone());
@@ -155,7 +157,7 @@ async fn run(
     }
     let rotation = Rotation {
         current: settings.credentials,
-        upstream,
+        upstream: upstream.clone(),
         traffic: traffic.clone(),
         ledger: opened.ledger.clone().ok(),
         audit: audit.clone(),
@@ -273,6 +275,7 @@ async fn run(
         pairs: &pairs,
         tls: tls.as_deref(),
         levels: &levels,
+        upstream: &upstream,
     };
     let cut_short = tokio::select! {
         () = serving => None,
@@ -302,14 +305,6 @@ async fn run(
     }
     tracing::info!("stopped");
     Ok(end)
-}
-
-/// Opens the ledger of these settings for reading, also while a daemon writes it.
-///
-/// # Errors
-/// What kept it from being read.
-pub async fn read_ledger(settings: &Settings) -> Result<Ledger, Failure> {
-    ledger::read(settings).await
 }
 
 /// Checks files of the audit log of these settings.

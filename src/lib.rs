@@ -47,8 +47,10 @@
 //! | [`telemetry`] | the log | what is logged |
 //! | [`traces`] | which calls belong together, and where their time went; what sends that to a collector | what a call is; a word of a request or an answer |
 //! | [`metrics`] | what is counted and measured, in one table | a word that a caller can choose |
+//! | [`client`] | one call from outside, as the command line makes it | what it means; a second attempt |
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
+//! | [`doctor`] | whether everything is right, and what to do if it is not | a secret; anything that is changed |
 //! | [`ambient`] | the door to clock and randomness | everything else |
 //!
 //! `tests/shape.rs` reads every `use crate::…` and holds these arrows.
@@ -113,7 +115,9 @@ pub mod ambient;
 pub mod audit;
 pub mod boot;
 pub mod call;
+pub mod client;
 pub mod contract;
+pub mod doctor;
 pub mod edge;
 pub mod fault;
 pub mod ledger;

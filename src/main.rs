@@ -2,15 +2,20 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the program that talks to a person")]
 
+#[path = "main/api.rs"]
+mod api;
 #[path = "main/cli.rs"]
 mod cli;
+#[path = "main/doctor.rs"]
+mod doctor;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser as _};
 use gizad::boot::{self, Handed, Logged, Probe, Signals};
 use gizad::call::{Scope, Token};
 use gizad::contract::Contract;
@@ -28,14 +33,40 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     telemetry::hush_panics();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let _printed = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
-    match cli.command {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The commands of the API are only built where one may be meant: a daemon starts without them.
+    let own = arguments.get(1).and_then(|word| word.to_str());
+    let own = own.is_some_and(|word| Cli::command().find_subcommand(word).is_some());
+    if own {
+        return match Cli::try_parse_from(arguments) {
+            Ok(cli) => carry_out(cli.command),
+            Err(error) => misread(&error),
+        };
+    }
+    with_contract(|contract| match whole(contract).try_get_matches_from(arguments) {
+        Ok(matches) => match matches.subcommand() {
+            Some((group, inner)) if api::is_group(contract, group) => api::run(contract, group, inner),
+            _ => match Cli::from_arg_matches(&matches) {
+                Ok(cli) => carry_out(cli.command),
+                Err(error) => misread(&error),
+            },
+        },
+        Err(error) => misread(&error),
+    })
+}
+
+/// All commands, with those of the API.
+fn whole(contract: &Contract) -> clap::Command {
+    Cli::command().subcommands(api::commands(contract))
+}
+
+fn misread(error: &clap::Error) -> ExitCode {
+    let _printed = error.print();
+    if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn carry_out(command: Command) -> ExitCode {
+    match command {
         Command::Serve { secret: Some(_), .. } => {
             eprintln!(
                 "gizad: the secret is not taken from the command line, where every user of the machine can read it.\n\
@@ -44,9 +75,14 @@ fn main() -> ExitCode {
             );
             ExitCode::from(USAGE)
         }
-        Command::Serve { given, sandbox, listen, socket, admin_listen, secret: None } => {
-            let addresses =
-                vec![("listen.api", listen), ("listen.socket", socket), ("listen.admin", admin_listen)];
+        Command::Serve { given, sandbox, listen, socket, admin_listen, record, replay, secret: None } => {
+            let addresses = vec![
+                ("listen.api", listen),
+                ("listen.socket", socket),
+                ("listen.admin", admin_listen),
+                ("upstream.record", record),
+                ("sandbox.replay", replay),
+            ];
             let flags = flags(given, sandbox, addresses);
             let environment = match boot::conceal().and_then(|()| own_environment()) {
                 Ok(environment) => environment,
@@ -105,17 +141,41 @@ fn main() -> ExitCode {
                 Err(mistakes) => wrong(&mistakes),
             }
         }
+        Command::Doctor { given, sandbox, calibrate, shapes, json } => {
+            let flags = flags(given, sandbox, Vec::new());
+            let asked = doctor::Asked { calibrate, shapes, json };
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(doctor::run(&flags, &settings::variables(), asked)),
+                Err(error) => unable(&error.to_string()),
+            }
+        }
         Command::Token { wanted: Wanted::New { name, scopes } } => token(&name, &scopes),
-        Command::Routes => match Contract::embedded() {
-            Ok(contract) => {
-                print!("{}", contract.table());
-                ExitCode::SUCCESS
+        Command::Routes => with_contract(|contract| {
+            print!("{}", contract.table());
+            ExitCode::SUCCESS
+        }),
+        Command::Completions { shell } => with_contract(|contract| {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut whole(contract), "gizad", &mut text);
+            told(Ok((String::from_utf8_lossy(&text).into_owned(), true)))
+        }),
+        Command::Man { folder } => with_contract(|contract| {
+            let made = std::fs::create_dir_all(&folder);
+            match made.and_then(|()| clap_mangen::generate_to(whole(contract), &folder)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => unable(&format!("{}: {error}", folder.display())),
             }
-            Err(defects) => {
-                defects.iter().for_each(|defect| eprintln!("gizad: {defect}"));
-                ExitCode::FAILURE
-            }
-        },
+        }),
+    }
+}
+
+fn with_contract(work: impl FnOnce(&'static Contract) -> ExitCode) -> ExitCode {
+    match Contract::embedded() {
+        Ok(contract) => work(contract),
+        Err(defects) => {
+            defects.iter().for_each(|defect| eprintln!("gizad: {defect}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -257,5 +317,23 @@ fn run(log: &telemetry::Options, work: impl Future<Output = Result<(), boot::Fai
             tracing::error!(%failure, "cannot start");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_commands_fit_together() {
+        // Two options of one name, or a command that is one of the daemon's, would be found here.
+        let whole = whole(Contract::embedded().expect("sound"));
+        let mut names: Vec<String> =
+            whole.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        whole.debug_assert();
     }
 }

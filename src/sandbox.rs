@@ -12,10 +12,12 @@ mod mischief;
 mod params;
 mod payload;
 mod personality;
+mod replay;
 mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub use personality::Personality;
 
 use account::Account;
 use mischief::Mischief;
+use replay::Replay;
 use wire::Memory;
 
 /// What the stand-in is like.
@@ -46,6 +49,8 @@ pub struct Options {
     pub install_time: Duration,
     /// How long a deposit takes to arrive.
     pub deposit_time: Duration,
+    /// A recording that it answers from.
+    pub replay: Option<PathBuf>,
 }
 
 /// A stand-in whose sockets are bound.
@@ -69,6 +74,8 @@ struct Shared {
     personality: Personality,
     /// The identifier and the secret it accepts.
     pair: (String, String),
+    /// What is answered instead.
+    replay: Option<Replay>,
 }
 
 impl World {
@@ -80,17 +87,21 @@ impl World {
 
 impl Sandbox {
     /// Takes sockets that are bound already.
-    #[must_use]
-    pub fn new(options: Options, provider: TcpListener, control: TcpListener) -> Self {
+    ///
+    /// # Errors
+    /// When there is a recording that cannot be played.
+    pub fn new(options: Options, provider: TcpListener, control: TcpListener) -> Result<Self, String> {
+        let replay = options.replay.as_deref().map(Replay::load).transpose()?;
         let shared = Shared {
             account: Account::new(&options),
             mischief: Mischief::default(),
             memory: Memory::default(),
             personality: options.personality,
             pair: (options.identifier.clone(), options.secret.clone()),
+            replay,
         };
         let world = World { options: Arc::new(options), shared: Arc::new(Mutex::new(shared)) };
-        Self { provider, control, world }
+        Ok(Self { provider, control, world })
     }
 
     /// Where it answers like the provider, and where it takes orders.

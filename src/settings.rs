@@ -14,9 +14,11 @@ mod layers;
 mod life;
 mod listen;
 mod manager;
+mod mapping;
 mod metrics;
 mod otel;
 mod purchase;
+mod reach;
 mod show;
 mod source;
 mod traces;
@@ -39,6 +41,7 @@ pub use layers::{Given, Mistake};
 pub use listen::{Listen, Socket};
 pub use manager::{Manager, manager};
 pub use metrics::Metrics;
+pub use reach::Reach;
 pub use source::{Source, Stamp, Watched};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
@@ -79,6 +82,8 @@ pub struct Settings {
     pub log: telemetry::Options,
     /// Where traces are sent, if they are.
     pub traces: Option<crate::traces::Options>,
+    /// A folder for recordings of what is said to the provider and by it, if there are to be any.
+    pub record: Option<PathBuf>,
     /// The stand-in for the provider, if it is to be run.
     pub sandbox: Option<sandbox::Options>,
     /// All of them as they were written, by path, with secrets masked.

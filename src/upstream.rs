@@ -6,10 +6,15 @@
 mod credentials;
 mod decode;
 mod encode;
+mod examine;
 mod judge;
 mod lanes;
+mod mapping;
 mod reading;
+mod record;
 mod retry_after;
+mod sample;
+mod shape;
 mod target;
 mod value;
 
@@ -21,13 +26,19 @@ use serde_json::Value as Json;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tower::Service;
 
+use crate::ambient;
 use crate::call::{Call, Reply};
-use crate::contract::{Effect, Field};
+use crate::contract::{Effect, Field, Operation};
 use crate::fault::{Fault, Judged, Reason, Sent};
 use crate::traces::{Kind, Span};
 
 pub use credentials::Credentials;
+pub use examine::{Answered, Certificate, Reached, Seen, examine};
 pub use judge::Words;
+pub use mapping::{Mapping, Row};
+pub use record::Recorder;
+pub use sample::{Sample, Understood};
+pub use shape::{Drift, Shape};
 pub use target::Target;
 
 use decode::Unfit;
@@ -35,6 +46,7 @@ use encode::Outgoing;
 use judge::Judge;
 use lanes::{Broken, Lanes, Phase, Received, Request, Waits};
 use reading::Reading;
+use record::Exchanged;
 
 /// What stands for a text that is not shown.
 const REDACTED: &str = "[redacted]";
@@ -56,6 +68,10 @@ pub struct Options {
     pub extra_ca: Vec<CertificateDer<'static>>,
     /// Words that name reasons, beside those that are known.
     pub words: Words,
+    /// What is known of its answers beside the contract.
+    pub mapping: Mapping,
+    /// Where exchanges are written down, if they are.
+    pub recorder: Option<Recorder>,
 }
 
 /// The provider as a service: the last layer of every stack.
@@ -70,6 +86,14 @@ pub struct Upstream {
 struct Way {
     options: Options,
     lanes: Lanes,
+    /// What is used from the next answer on.
+    mapping: RwLock<Mapping>,
+}
+
+impl Way {
+    fn mapping(&self) -> Mapping {
+        self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Upstream {
@@ -81,7 +105,8 @@ impl Upstream {
         let waits = Waits { connect: options.connect_timeout, total: options.timeout };
         let lanes = Lanes::new(&options.target, waits, &options.extra_ca)?;
         let credentials = Arc::new(RwLock::new(Arc::new(credentials)));
-        Ok(Self { way: Arc::new(Way { options, lanes }), credentials })
+        let mapping = RwLock::new(options.mapping.clone());
+        Ok(Self { way: Arc::new(Way { options, lanes, mapping }), credentials })
     }
 
     /// The same provider, asked with another pair: to try that before it is used.
@@ -94,6 +119,11 @@ impl Upstream {
     /// Uses another pair from the next call on. What is under way ends with the one it began with.
     pub fn replace(&self, credentials: Credentials) {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+    }
+
+    /// Reads answers in this way from the next one on.
+    pub fn map(&self, mapping: Mapping) {
+        *self.way.mapping.write().unwrap_or_else(PoisonError::into_inner) = mapping;
     }
 
     fn exchange(&self) -> Exchange {
@@ -146,6 +176,8 @@ impl Exchange {
         let outgoing = encode::encode(call)?;
         part.names(method(call.effect), &outgoing.action);
         let source = &self.way.options.frontend_source;
+        let recorded = self.way.options.recorder.as_ref().map(|recorder| (recorder, outgoing.clone()));
+        let begun = ambient::instant();
         // Credentials are added last; the public catalog goes without, and what must not run twice goes alone.
         let sent = match call.effect {
             Effect::Public => self.way.lanes.send_shared(Request::Get(query(outgoing, source))).await,
@@ -156,21 +188,40 @@ impl Exchange {
                 self.way.lanes.send_alone(self.credentials.seal(&outgoing, source)).await
             }
         };
-        let received = sent.map_err(|broken| broken_off(call.effect, &broken))?;
-        part.set("http.response.status_code", i64::from(received.status));
-        self.understand(call, &received)
+        let outcome = match &sent {
+            Ok(received) => {
+                part.set("http.response.status_code", i64::from(received.status));
+                self.understand(call, received)
+            }
+            Err(broken) => Err(broken_off(call.effect, broken)),
+        };
+        if let Some((recorder, outgoing)) = recorded {
+            recorder.note(&Exchanged {
+                call,
+                operation: self.way.mapping().of(call.operation),
+                outgoing: &outgoing,
+                begun,
+                received: sent.as_ref(),
+                outcome: outcome.as_ref(),
+                credentials: &self.credentials,
+                words: &self.way.options.words,
+            });
+        }
+        outcome
     }
 
     fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
-        let (operation, effect) = (call.operation, call.effect);
+        let (mapping, effect) = (self.way.mapping(), call.effect);
+        let operation = mapping.of(call.operation);
         let judge = Judge { operation, effect, words: &self.way.options.words };
         let own = secrets(call);
         let scrub = |text: &str| {
             own.iter().fold(self.credentials.scrub(text), |text, secret| text.replace(secret, REDACTED))
         };
         let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
-        let success =
-            judge.judge(received, scrub, scrub_tree).map_err(|fault| weighed(call, received, fault))?;
+        let success = judge
+            .judge(received, scrub, scrub_tree)
+            .map_err(|fault| weighed(operation, effect, received, fault))?;
         match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
             Ok(message) => Ok(Reply::new(message, success.rule, success.noisy)),
             Err(Unfit::Minimum(rule)) => {
@@ -220,13 +271,13 @@ fn secrets(call: &Call) -> Vec<String> {
 
 /// A refusal of what must not run twice, weighed against its own answer: what came of a purchase beside a refusal is
 /// a reason to look, and no refusal.
-fn weighed(call: &Call, received: &Received, fault: Fault) -> Fault {
-    if call.effect.is_repeatable() || fault.sent != Sent::Answered {
+fn weighed(operation: &Operation, effect: Effect, received: &Received, fault: Fault) -> Fault {
+    if effect.is_repeatable() || fault.sent != Sent::Answered {
         return fault;
     }
     match reading::read(&received.body) {
-        Reading::Tree { json, .. } if decode::is_evident(call.operation, &json) => {
-            judge::doubted(call.effect, fault.sent(Sent::Maybe))
+        Reading::Tree { json, .. } if decode::is_evident(operation, &json) => {
+            judge::doubted(effect, fault.sent(Sent::Maybe))
         }
         _ => fault,
     }

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("traces", &[]),
     ("call", &["contract", "traces"]),
     ("fault", &["contract", "call"]),
+    ("client", &["contract"]),
     ("purchase", &[]),
     ("ledger", &["purchase"]),
     ("audit", &[]),
@@ -30,7 +31,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Settings build each room's options, and so name every room that has some.
     (
         "settings",
-        &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "traces", "upstream"],
+        &[
+            "call",
+            "client",
+            "contract",
+            "edge",
+            "policy",
+            "purchase",
+            "sandbox",
+            "telemetry",
+            "traces",
+            "upstream",
+        ],
+    ),
+    (
+        "doctor",
+        &["boot", "call", "contract", "edge", "fault", "ledger", "records", "settings", "state", "upstream"],
     ),
     (
         "boot",
@@ -58,22 +74,25 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["boot", "edge", "sandbox"]),
     ("tonic", &["edge"]),
-    ("reqwest", &["traces", "upstream"]),
+    ("reqwest", &["client", "traces", "upstream"]),
     ("hyper", &["boot", "edge", "sandbox", "upstream"]),
-    ("tokio_rustls", &["edge", "ledger", "settings", "traces", "upstream"]),
-    ("x509_cert", &["edge"]),
+    // The ledger's own CA is an operator's file, which boot hands on.
+    ("tokio_rustls", &["boot", "client", "edge", "ledger", "settings", "traces", "upstream"]),
+    ("x509_cert", &["edge", "upstream"]),
     ("flate2", &["edge"]),
     ("rusqlite", &["ledger"]),
     ("tokio_postgres", &["ledger"]),
     ("governor", &["policy"]),
     ("secrecy", &["upstream"]),
-    ("zeroize", &["settings", "upstream"]),
+    ("zeroize", &["client", "settings", "upstream"]),
     ("listenfd", &["boot"]),
-    ("rustix", &["boot", "metrics"]),
+    ("rustix", &["boot", "doctor", "main", "metrics"]),
     ("prometheus_client", &["metrics"]),
     ("toml", &["settings"]),
     ("qrcode", &["vietqr"]),
     ("clap", &["main"]),
+    ("clap_complete", &["main"]),
+    ("clap_mangen", &["main"]),
 ];
 
 const BANNED_NAMES: &[&str] = &["mod", "util", "utils", "common", "helper", "helpers", "misc", "types"];

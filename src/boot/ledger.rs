@@ -79,13 +79,35 @@ impl Opening<'_> {
     }
 }
 
-/// Opens it for reading, also while a daemon writes it.
-pub(super) async fn read(settings: &Settings) -> Result<Ledger, Failure> {
+/// What tells the account of these settings from others.
+fn account(settings: &Settings) -> [String; 2] {
     let url = match &settings.sandbox {
         None => settings.upstream.target.uri().to_string(),
         Some(sandbox) => format!("http://{}/api", sandbox.listen),
     };
-    let account = [url.as_str(), &settings.credentials.fingerprint()];
+    [url, settings.credentials.fingerprint()]
+}
+
+/// The folder of the ledger of these settings, if it is in one.
+#[must_use]
+pub fn folder(settings: &Settings) -> Option<PathBuf> {
+    let account = account(settings);
+    let account: Vec<&str> = account.iter().map(String::as_str).collect();
+    match &settings.ledger {
+        settings::Ledger::Usual(below) | settings::Ledger::In(below) => {
+            Some(below.join(Folder::name_of(&account)).join(NAME))
+        }
+        settings::Ledger::Nowhere | settings::Ledger::Fleeting | settings::Ledger::Postgres { .. } => None,
+    }
+}
+
+/// Opens the ledger of these settings for reading, also while a daemon writes it.
+///
+/// # Errors
+/// What kept it from being read.
+pub async fn read(settings: &Settings) -> Result<Ledger, Failure> {
+    let account = account(settings);
+    let account: Vec<&str> = account.iter().map(String::as_str).collect();
     let store = match &settings.ledger {
         settings::Ledger::Nowhere => {
             return Err(nothing("no place to write purchases down is set (ledger.dir)"));

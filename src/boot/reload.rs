@@ -16,9 +16,10 @@ use crate::edge::tls::Tls;
 use crate::metrics::Figures;
 use crate::policy::{Traffic, purchase};
 use crate::settings::{Mistake, Pair, Settings, Source, Watched};
+use crate::upstream::Upstream;
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "access.",
     "callers.",
     "credentials.",
@@ -33,6 +34,7 @@ const LIVE: [&str; 14] = [
     "protected.",
     "log.level",
     "reload.",
+    "upstream.mapping",
 ];
 
 /// What changes while the daemon runs.
@@ -43,6 +45,7 @@ pub(super) struct Running<'a> {
     pub(super) pairs: &'a watch::Sender<Pair>,
     pub(super) tls: Option<&'a Tls>,
     pub(super) levels: &'a Levels,
+    pub(super) upstream: &'a Upstream,
 }
 
 /// Notes that settings are used from now on, or that wrong ones are not.
@@ -151,7 +154,7 @@ struct Present {
 impl Present {
     /// Takes new ones over, as far as that goes without a restart, and says what has changed.
     fn take(&mut self, settings: Settings, found: Vec<Watched>, running: &Running<'_>) {
-        let Running { traffic, desk, pairs, tls, levels, .. } = running;
+        let Running { traffic, desk, pairs, tls, levels, upstream, .. } = running;
         traffic.change(&settings.policy);
         desk.change(&settings.policy.purchase);
         levels.reload(&settings.log.levels);
@@ -172,6 +175,11 @@ impl Present {
             certificates || LIVE.iter().any(|section| path.starts_with(section))
         };
         let (live, rest): (Vec<&str>, Vec<&str>) = changed.into_iter().partition(|path| is_live(path));
+        upstream.map(settings.upstream.mapping);
+        if live.iter().any(|path| path.starts_with("upstream.")) {
+            // What is in memory was read in another way.
+            let _forgotten = traffic.purge(None);
+        }
         tracing::info!(changed = live.join(", "), "settings taken over");
         if !rest.is_empty() {
             tracing::warn!(settings = rest.join(", "), "changed, but only taken over by a restart");

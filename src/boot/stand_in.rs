@@ -38,5 +38,5 @@ pub(super) async fn start(options: sandbox::Options, settings: &mut Settings) ->
 async fn bind_sandbox(options: sandbox::Options) -> Result<Sandbox, Failure> {
     let provider = bind(options.listen)?;
     let control = bind(options.control)?;
-    Ok(Sandbox::new(options, provider, control))
+    Sandbox::new(options, provider, control).map_err(|why| Failure::Build(format!("sandbox.replay: {why}")))
 }

@@ -132,6 +132,8 @@ impl Going<'_> {
     pub(super) async fn run(&self, stop: &mut Stop) -> End {
         let asked = stop.asked().await;
         let Shutdown { delay, grace } = self.times;
+        // Before it is said: whoever reads that may ask at once.
+        self.state.send_replace(State::Draining);
         tracing::info!(
             signal = asked.as_str(),
             delay_ms = millis(delay),
@@ -139,7 +141,6 @@ impl Going<'_> {
         );
         self.traffic.close_at(ambient::instant() + self.closing);
         self.edge.set_serving(false).await;
-        self.state.send_replace(State::Draining);
         // The one bound of everything that follows.
         tokio::select! {
             never = self.steps() => match never {},

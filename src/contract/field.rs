@@ -7,7 +7,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectM
 use super::rules::{Rules, Violation};
 
 /// A message and its fields.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Message {
     /// The descriptor that builds it.
     pub descriptor: MessageDescriptor,
@@ -52,7 +52,7 @@ impl Message {
 }
 
 /// One field of a message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Field {
     /// Our name for it, in proto and in JSON.
     pub name: String,
@@ -120,7 +120,7 @@ impl Field {
 }
 
 /// What a field holds. Closed: a new kind of field must be decided everywhere it is read or written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Kind {
     /// A truth value.
     Bool,

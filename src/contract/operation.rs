@@ -3,7 +3,7 @@
 use super::{Effect, Field, Kind, Message, Path, Term, Trace, Verb};
 
 /// An operation: what it is called over gRPC and REST, what it does, and how it is sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Operation {
     /// `Service.Method`, the name used in logs, metrics and settings.
     pub name: String,

@@ -42,7 +42,7 @@ pub struct Bounds<'a> {
 }
 
 /// The rules of one field.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     min_len: Option<u64>,
     max_len: Option<u64>,

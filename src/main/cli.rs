@@ -35,6 +35,12 @@ pub(crate) enum Command {
         /// Where health is served [default: 127.0.0.1:7071].
         #[arg(long, value_name = "ADDR")]
         admin_listen: Option<String>,
+        /// A folder for a recording of what is said to the provider and by it, without anything private.
+        #[arg(long, value_name = "DIR")]
+        record: Option<String>,
+        /// A recording that the sandbox answers from.
+        #[arg(long, value_name = "FILE", requires = "sandbox")]
+        replay: Option<String>,
         /// Refused: the command line can be read by every user of the machine.
         #[arg(long, hide = true, value_name = "SECRET")]
         secret: Option<String>,
@@ -108,6 +114,25 @@ pub(crate) enum Command {
         #[command(subcommand)]
         wanted: Audited,
     },
+    /// Looks at everything that has to be right for gizad to work, and says what to do: with the same settings as `serve`. Ends
+    /// with 0 if nothing is wrong, with 1 if something is, and with 6 if the provider's answers look different from the last time.
+    Doctor {
+        #[command(flatten)]
+        given: Given,
+        /// Looks at what `serve --sandbox` would use.
+        #[arg(long)]
+        sandbox: bool,
+        /// Asks the provider every harmless question once, shows which fields its answers have, and keeps their shape: names and
+        /// kinds, never values.
+        #[arg(long)]
+        calibrate: bool,
+        /// Where the shapes are kept instead of in the state folder.
+        #[arg(long, value_name = "FILE", requires = "calibrate")]
+        shapes: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Makes tokens for callers.
     Token {
         #[command(subcommand)]
@@ -115,6 +140,18 @@ pub(crate) enum Command {
     },
     /// Prints every operation: method, path, RPC, action and effect.
     Routes,
+    /// Prints what a shell needs to complete these commands.
+    Completions {
+        /// The shell.
+        #[arg(value_parser = clap::value_parser!(clap_complete::Shell))]
+        shell: clap_complete::Shell,
+    },
+    /// Writes a man page for each command.
+    Man {
+        /// The folder for them.
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]

@@ -26,6 +26,7 @@ use super::actions::{PUBLIC, perform};
 use super::mischief::{Canned, Fault, wait};
 use super::params::Params;
 use super::payload::{Kind, Payload, Refusal};
+use super::replay::Played;
 
 /// How many requests and connections are remembered.
 const REMEMBERED: usize = 4096;
@@ -108,14 +109,24 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
     };
     let asked = read(&world, &parts.method, parts.uri.query().unwrap_or_default(), &body);
     let action = asked.as_ref().map_or("", |(action, _)| action).to_owned();
-    let fault = {
+    let (fault, played) = {
         let shared = &mut *world.lock();
         shared.memory.requests.push_back(seen);
         if shared.memory.requests.len() > REMEMBERED {
             shared.memory.requests.pop_front();
         }
-        shared.mischief.next(&action)
+        let played = match (&mut shared.replay, &asked) {
+            (Some(replay), Ok((action, members))) => Some(replay.next(action, members)),
+            // A wrong key is none of the recording's.
+            (Some(_), Err(_)) | (None, _) => None,
+        };
+        (shared.mischief.next(&action), played)
     };
+    match played {
+        Some(Played::Answer(canned)) => return Ok(whole(&canned)),
+        Some(Played::Broken) => return Err(Closed),
+        None => {}
+    }
     let carry_out = || execute(&world, asked.clone());
     match fault {
         None => Ok(whole(&carry_out())),

@@ -55,6 +55,7 @@ pub(super) fn settings(
         reload_every: check.reload_every(),
         log: check.log(),
         traces: check.traces(),
+        record: check.place("upstream.record"),
         sandbox: in_sandbox.then(|| check.sandbox()),
         written: given.entries.iter().map(|entry| (entry.path.clone(), entry.shown())).collect(),
     };
@@ -130,6 +131,11 @@ impl Check<'_> {
         })
     }
 
+    /// A path, or nothing.
+    pub(super) fn place(&mut self, path: &str) -> Option<std::path::PathBuf> {
+        Some(self.text(path)).filter(|text| !text.is_empty()).map(Into::into)
+    }
+
     pub(super) fn address(&mut self, path: &str) -> SocketAddr {
         let read = self.written(path).and_then(|text| text.parse().ok());
         read.unwrap_or_else(|| {
@@ -203,6 +209,9 @@ impl Check<'_> {
             timeout: self.duration("upstream.timeout"),
             extra_ca: self.certificates("upstream.ca_file"),
             words: self.words(),
+            mapping: self.mapping(),
+            // Begun by boot, which writes files.
+            recorder: None,
         }
     }
 
@@ -273,6 +282,7 @@ impl Check<'_> {
                 .unwrap_or(i64::MAX),
             install_time: self.duration("sandbox.install_time"),
             deposit_time: self.duration("sandbox.deposit_time"),
+            replay: self.place("sandbox.replay"),
         }
     }
 

@@ -155,7 +155,7 @@ impl Check<'_> {
 }
 
 /// The one line of a file, or what was expected of it.
-fn line(path: &Path) -> Result<Zeroizing<String>, String> {
+pub(super) fn line(path: &Path) -> Result<Zeroizing<String>, String> {
     #[expect(clippy::disallowed_methods, reason = "settings are the only reader of files")]
     let read = std::fs::read_to_string(path);
     let text = read.map(Zeroizing::new).map_err(|error| format!("a file that can be read: {error}"))?;

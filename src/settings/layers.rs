@@ -30,6 +30,12 @@ pub struct Mistake {
     pub expected: String,
 }
 
+impl Mistake {
+    pub(super) fn at(path: &str, expected: &str) -> Self {
+        Self { path: path.to_owned(), expected: expected.to_owned() }
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.expected)
@@ -156,6 +162,13 @@ pub(super) fn usual_state_dir() -> Option<PathBuf> {
     by_systemd().or_else(|| own().or_else(home).map(|state| state.join("gizad")))
 }
 
+/// Where a user's own sockets are (XDG base directories).
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(super) fn runtime_dir() -> Option<PathBuf> {
+    std::env::var("XDG_RUNTIME_DIR").ok().filter(|path| path.starts_with('/')).map(PathBuf::from)
+}
+
 /// Lays the layers over one another. What is unknown or cannot be read is a mistake.
 pub(super) fn read(flags: &Flags, environment: &[(String, String)]) -> (Given, Vec<Mistake>) {
     let mut given = Given { entries: Vec::new() };
@@ -238,7 +251,8 @@ fn variable(name: &str, text: &str, given: &mut Given, mistakes: &mut Vec<Mistak
     }
     // Kubernetes sets these in every pod beside a Service that is called gizad.
     let of_a_service = ["GIZAD_SERVICE_", "GIZAD_PORT"].iter().any(|prefix| name.starts_with(prefix));
-    if !of_a_service {
+    let of_a_caller = super::reach::VARIABLES.contains(&name);
+    if !of_a_service && !of_a_caller {
         // What they have in common makes none of them nearer.
         let own = |name: &'_ str| name.strip_prefix(PREFIX).unwrap_or_default().to_owned();
         let names: Vec<String> = known.iter().map(|(variable, _)| own(variable)).collect();

@@ -53,6 +53,11 @@ pub(super) fn decode(
     Ok(message)
 }
 
+/// Whether a folded name is one under which any answer may stand.
+pub(super) fn is_wrapper(name: &str) -> bool {
+    content::GENERIC.contains(&name)
+}
+
 fn done(operation: &Operation, success: &Success) -> Result<DynamicMessage, Unfit> {
     if !success.explicit {
         return Err(Unfit::Minimum("no_success_signal"));

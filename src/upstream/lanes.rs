@@ -14,6 +14,8 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
+pub(super) use fresh::while_driving;
+
 use super::retry_after;
 use super::target::Target;
 use crate::ambient;
@@ -139,7 +141,7 @@ impl Lanes {
 }
 
 /// TLS 1.2 and newer, the roots of the browsers, and the operator's own.
-fn tls(extra_ca: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
+pub(super) fn tls(extra_ca: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for certificate in extra_ca {
         roots.add(certificate.clone()).map_err(|error| format!("a certificate cannot be used: {error}"))?;

@@ -69,7 +69,9 @@ fn every_operation_is_in_the_committed_document() {
     let document: Value = serde_json::from_str(&text).expect("JSON");
     let paths = document["paths"].as_object().expect("paths").values();
     let verbs = paths.flat_map(|path| path.as_object().expect("verbs").values());
-    let listed: BTreeSet<&str> = verbs.filter_map(|operation| operation["operationId"].as_str()).collect();
+    // Beside the pictures of an answer, whose names are longer by one part.
+    let names = verbs.filter_map(|operation| operation["operationId"].as_str());
+    let listed: BTreeSet<&str> = names.filter(|name| name.matches('.').count() == 1).collect();
     let declared: BTreeSet<&str> =
         contract().operations().iter().map(|operation| operation.name.as_str()).collect();
     assert_eq!(listed, declared);

@@ -14,13 +14,13 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use super::rig::{File, Gateway};
 
 /// A provider behind TLS, and how many requests it got to read.
-struct Provider {
-    address: SocketAddr,
+pub struct Provider {
+    pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
-    ca_pem: String,
+    pub ca_pem: String,
 }
 
-async fn provider(name: &str) -> Provider {
+pub async fn provider(name: &str) -> Provider {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");

@@ -7,7 +7,7 @@ use super::super::judge::{is_envelope, is_message, is_spent};
 use crate::contract::{Message, fold};
 
 /// Wrappers that belong to the envelope of any answer, folded.
-const GENERIC: [&str; 9] =
+pub(super) const GENERIC: [&str; 9] =
     ["data", "result", "response", "payload", "content", "items", "list", "rows", "records"];
 /// How many wrappers are opened.
 const MAX_DEPTH: usize = 4;

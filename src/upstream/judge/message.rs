@@ -104,6 +104,14 @@ impl Words {
         WORDS.iter().map(|(reason, _)| reason.as_str())
     }
 
+    /// Whether a word is one of those that name reasons.
+    pub(in super::super) fn has(&self, word: &str) -> bool {
+        let word = bare(word);
+        let is = |phrase: &str| phrase.split(' ').any(|part| part == word);
+        self.added.iter().any(|(_, words)| words.iter().any(|phrase| is(phrase)))
+            || WORDS.iter().any(|(_, words)| words.iter().any(|phrase| is(phrase)))
+    }
+
     /// The reason a message names.
     pub(super) fn reason(&self, message: &str) -> Reason {
         let text = bare(message);

@@ -127,7 +127,10 @@ impl Lane {
 }
 
 /// Runs an exchange on a connection that needs to be driven meanwhile. It ends with the exchange.
-async fn while_driving<T>(exchange: impl Future<Output = T>, connection: impl Future) -> T {
+pub(in super::super) async fn while_driving<T>(
+    exchange: impl Future<Output = T>,
+    connection: impl Future,
+) -> T {
     let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
     let mut open = true;
     loop {

@@ -29,11 +29,11 @@ async fn a_file_of_settings_that_is_written_is_taken_over_and_a_wrong_one_is_not
     let folder = Folder::new("written");
     let path = write(&folder, "gizad.toml", "");
     let gateway = Gateway::run(&["--sandbox", "--config", &path], &[OFTEN, ("GIZAD_STATE_DIR", "")]);
-    write(&folder, "gizad.toml", "[quota]\nrate = \"7/s\"\n[log]\nlevel = \"warn\"\n");
+    write(&folder, "gizad.toml", "[quota]\nrate = \"7/s\"\n[log]\nformat = \"json\"\n");
     let line = gateway.logged("settings taken over").await;
     assert!(line.contains("\"changed\":\"quota.rate\""), "{line}");
     let line = gateway.logged("only taken over by a restart").await;
-    assert!(line.contains("\"settings\":\"log.level\""), "{line}");
+    assert!(line.contains("\"settings\":\"log.format\""), "{line}");
     assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, 1.0);
     write(&folder, "gizad.toml", "[quota]\nrate = \"often\"\n");
     let line = gateway.logged("a mistake in the settings").await;
