@@ -61,7 +61,8 @@ fn every_reason_has_its_section_and_nothing_else_has() {
     let document = std::fs::read_to_string(ERRORS).expect("a document");
     let mut sections: Vec<&str> = document.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     let mut reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    (sections.sort_unstable(), reasons.sort_unstable());
+    sections.sort_unstable();
+    reasons.sort_unstable();
     assert_eq!(sections, reasons);
     assert_same(ERRORS, &whole(&document));
 }
