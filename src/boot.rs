@@ -208,6 +208,7 @@ pub async fn serve(
         tracing::info!(signal = name, "stopping: no new connections, finishing running calls");
         traffic.close_at(ambient::instant() + closing);
         desk.close();
+        traffic.end_watches();
         edge.set_serving(false).await;
         state.send_replace(State::Draining);
         // The one bound of everything that follows.

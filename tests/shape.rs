@@ -19,14 +19,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("audit", &[]),
     ("edge", &["contract", "call", "fault"]),
     ("metrics", &["call", "contract", "fault", "ledger"]),
-    ("policy", &["audit", "contract", "call", "fault", "ledger", "metrics", "purchase"]),
+    ("policy", &["audit", "contract", "call", "fault", "ledger", "metrics", "purchase", "watch"]),
     ("state", &[]),
     ("upstream", &["contract", "call", "fault"]),
+    ("watch", &["contract", "call", "fault"]),
     ("sandbox", &[]),
     ("telemetry", &[]),
     ("records", &["ledger", "purchase"]),
     // Settings build each room's options, and so name every room that has some.
-    ("settings", &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream"]),
+    (
+        "settings",
+        &["call", "contract", "edge", "policy", "purchase", "sandbox", "telemetry", "upstream", "watch"],
+    ),
     (
         "boot",
         &[

@@ -14,6 +14,7 @@ use crate::call::Caller;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
 use crate::metrics::Figures;
+use crate::watch;
 
 /// The state of all policies for one account.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub struct Traffic {
     pub(super) pace: pace::Handle,
     pub(super) recent: Arc<recent::Recent>,
     pub(super) spared: Arc<guard::Spared>,
+    pub(super) hub: watch::Hub,
     pub(super) contract: &'static Contract,
     pub(super) figures: Arc<Figures>,
 }
@@ -67,6 +69,7 @@ impl Traffic {
             retry: Arc::new(retry::Account::new(options.retry).counted(&figures)),
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question).counted(&figures)),
+            hub: watch::Hub::new(options.watch, tasks.clone()),
             pace: pace::Handle::new(&options.pace, tasks).counted(&figures),
             recent: Arc::new(recent::Recent::new()),
             spared: Arc::new(guard::Spared::new(&options.protected)),
@@ -99,6 +102,7 @@ impl Traffic {
         self.breaker.change(options.breaker);
         self.pace.change(&options.pace);
         self.spared.change(&options.protected);
+        self.hub.change(options.watch);
     }
 
     /// How it stands.
@@ -123,6 +127,11 @@ impl Traffic {
     /// From this moment on, nothing is sent any more that must not be cut off.
     pub fn close_at(&self, moment: Instant) {
         self.clock.close_at(moment);
+    }
+
+    /// Answers everyone who waits for something to come about, and ends every stream: gizad is stopping.
+    pub fn end_watches(&self) {
+        self.hub.close();
     }
 
     /// Sends everyone away who waits for a turn.

@@ -70,6 +70,7 @@ fn concerns(reason: Reason, operation: &Operation) -> bool {
         Reason::HostnameMismatch => operation.term(Term::Confirm).is_some(),
         Reason::ActionNotAllowed => operation.upstream.name_from.is_some(),
         Reason::OutcomeUnknown => matches!(effect, Effect::Once | Effect::Spend),
+        Reason::WaitedInVain => !operation.goals.is_empty(),
         Reason::NotCached => effect.is_read() && !local,
         Reason::InsufficientBalance
         | Reason::NotFound

@@ -1,0 +1,1 @@
+//! Plays of waiting: what counts, and how often it is looked.
