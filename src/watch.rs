@@ -30,3 +30,6 @@ pub struct Options {
     /// Whether it is looked first whether there is anything to do.
     pub look_first: bool,
 }
+
+#[cfg(test)]
+mod tests;

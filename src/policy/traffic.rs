@@ -49,6 +49,10 @@ pub struct Shown {
     pub bytes: usize,
     /// How many calls may be sent again.
     pub repeats: f64,
+    /// How many things are looked at again and again.
+    pub subjects: usize,
+    /// How many streams are open.
+    pub streams: usize,
 }
 
 impl Traffic {
@@ -110,7 +114,8 @@ impl Traffic {
     pub fn shown(&self) -> Shown {
         let (answers, bytes) = self.shelf.size();
         let (pace, breaker, refused) = (self.pace.shown(), self.breaker.shown(), self.credentials.refused());
-        Shown { pace, breaker, refused, answers, bytes, repeats: self.retry.saved() }
+        let ((subjects, streams), repeats) = (self.hub.size(), self.retry.saved());
+        Shown { pace, breaker, refused, answers, bytes, repeats, subjects, streams }
     }
 
     /// Goes on with another pair, which was tried and accepted.

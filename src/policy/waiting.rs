@@ -199,7 +199,7 @@ impl<S: Inner> Waiting<S> {
             if !reached {
                 break;
             }
-            self.hub.begins(&key, goal.reached, false);
+            self.hub.settles(&key);
         }
         Ok(waited)
     }
@@ -265,6 +265,3 @@ impl<S: Inner> Service<Call> for Waiting<S> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

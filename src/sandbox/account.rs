@@ -345,9 +345,10 @@ impl Account {
         self.now().saturating_add(i64::try_from(self.install_time.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// When a VPS has started or stopped that begins to now.
+    /// When a VPS has started or stopped that begins to now: at once, if it takes no more than the shortest time there is.
     pub(super) fn power_until(&self) -> i64 {
-        self.now().saturating_add(i64::try_from(self.power_time.as_millis()).unwrap_or(i64::MAX))
+        let time = i64::try_from(self.power_time.as_millis()).unwrap_or(i64::MAX);
+        self.now().saturating_add(time.saturating_sub(1))
     }
 
     /// When a deposit that is opened now arrives.

@@ -145,6 +145,11 @@ impl Hub {
         }
     }
 
+    /// What was done to a thing was seen to have come about, so that what is seen from now on is not from before.
+    pub fn settles(&self, key: &Key) {
+        self.state().done.remove(key);
+    }
+
     /// Whether what is seen of a thing may be from before something that leads to another state of it.
     #[must_use]
     pub fn is_doubtful(&self, key: &Key, wanted: i32) -> bool {

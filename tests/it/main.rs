@@ -48,5 +48,6 @@ mod status;
 mod tables;
 mod tls;
 mod traffic;
+mod waiting;
 mod wallet;
 mod wire;

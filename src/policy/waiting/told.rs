@@ -37,7 +37,7 @@ impl Waited {
         let wanted = goal.words(goal.reached);
         let outstanding = match (outcome.reached, state) {
             (true, _) => String::new(),
-            (false, None) => format!("{wanted} is not seen yet: nothing is"),
+            (false, None) => format!("{wanted} is not seen yet: nothing was, since"),
             (false, Some(Some(state))) if state == goal.reached => {
                 format!("{wanted} was seen once, and not yet twice")
             }

@@ -1,1 +1,0 @@
-//! Plays of waiting: what counts, and how often it is looked.
