@@ -12,7 +12,8 @@ use gizad::contract::Contract;
 const ROOMS: &[(&str, &[&str])] = &[
     ("ambient", &[]),
     ("contract", &[]),
-    ("call", &["contract"]),
+    // A reply may be a stream, whose last part may be a fault.
+    ("call", &["contract", "fault"]),
     ("fault", &["contract", "call"]),
     ("purchase", &[]),
     ("ledger", &["purchase"]),
