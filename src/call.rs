@@ -6,10 +6,12 @@
 
 mod barred;
 mod deadline;
+mod news;
 mod presented;
 mod reply;
 mod scope;
 mod token;
+mod wait;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::traces::{self, Trace};
 
 pub use barred::Barred;
 pub use deadline::{Deadline, Departure};
+pub use news::{Coming, Item, News, With};
 pub use presented::{Certificate, Peer, Presented, Process};
 pub use reply::{Content, Lifetime, Limit, Made, Memory, Reply, Standing, Taken};
 pub use scope::{Scope, Scopes};
@@ -136,6 +139,8 @@ pub enum Caller {
     Gizad,
     /// gizad itself, which looks at the account for its metrics. No caller of the settings can have this name.
     Metrics,
+    /// gizad itself, which looks again and again at what others wait for or watch. Nor this one.
+    Watch,
     /// Whoever runs gizad: a process of the same user, over the Unix socket.
     Owner,
     /// Somebody with a name.
@@ -168,10 +173,16 @@ impl Caller {
     /// The caller whose records are kept under a name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        [Self::Anonymous, Self::Gizad, Self::Metrics, Self::Owner]
+        [Self::Anonymous, Self::Gizad, Self::Metrics, Self::Watch, Self::Owner]
             .into_iter()
             .find(|c| c.as_str() == name)
             .unwrap_or(Self::Named(name.into()))
+    }
+
+    /// Whether it is gizad itself, at work for its callers, which have been counted for it.
+    #[must_use]
+    pub fn is_gizad(&self) -> bool {
+        matches!(self, Self::Gizad | Self::Watch)
     }
 
     /// The name by which a caller's records are kept.
@@ -181,6 +192,7 @@ impl Caller {
             Self::Anonymous => "anonymous",
             Self::Gizad => "gizad",
             Self::Metrics => "gizad.metrics",
+            Self::Watch => "gizad.watch",
             Self::Owner => "owner",
             Self::Named(name) => name,
         }

@@ -3,6 +3,7 @@
 //! Nothing is sent a second time, no redirect is followed, and a token goes nowhere in the clear but to this machine. Absent
 //! here: what a call means to anybody, and how its answer is shown.
 
+mod events;
 mod place;
 mod request;
 
@@ -17,11 +18,15 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
+pub use events::{Event, Events};
 pub use place::Place;
 pub use request::{Request, Unfit};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// The media type of streams.
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// How gizad is reached.
 #[derive(Clone)]
@@ -62,6 +67,14 @@ impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+}
+
+/// What came of opening a stream.
+pub enum Opened {
+    /// The stream.
+    Stream(Events),
+    /// Something else: a refusal, or, if it is a success, that there is nothing more to come.
+    Answer(Answer),
 }
 
 /// A call without an answer.
@@ -119,6 +132,23 @@ impl Client {
     /// # Errors
     /// Why there is no answer, and whether gizad may have the call.
     pub async fn call(&self, request: &Request) -> Result<Answer, Broken> {
+        whole(self.send(request).await?).await
+    }
+
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn open(&self, request: &Request) -> Result<Opened, Broken> {
+        let response = self.send(request).await?;
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        if kind.starts_with(EVENTS) {
+            return Ok(Opened::Stream(Events::new(response)));
+        }
+        whole(response).await.map(Opened::Answer)
+    }
+
+    async fn send(&self, request: &Request) -> Result<reqwest::Response, Broken> {
         let method = match request.method.parse() {
             Ok(method) => method,
             Err(_never) => Method::GET,
@@ -135,13 +165,16 @@ impl Client {
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(body.to_string());
         }
-        let response = asking.send().await.map_err(broken)?;
-        let status = response.status().as_u16();
-        let bytes = response.bytes().await.map_err(broken)?;
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&bytes).trim().to_owned()));
-        Ok(Answer { status, body })
+        asking.send().await.map_err(broken)
     }
+}
+
+async fn whole(response: reqwest::Response) -> Result<Answer, Broken> {
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.map_err(broken)?;
+    let body = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Json::String(String::from_utf8_lossy(&bytes).trim().to_owned()));
+    Ok(Answer { status, body })
 }
 
 /// Only a connection that did not come about proves that nothing was sent.

@@ -35,7 +35,7 @@ pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
 pub use route::{Path, Verb};
 pub use rules::{Bounds, Rules, Violation};
 pub use trace::{Change, Listing, Price, Trace};
-pub use watch::Watch;
+pub use watch::{Goal, Watch, same};
 
 /// The descriptors that `build.rs` compiled, without comments.
 static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin"));
@@ -45,7 +45,7 @@ static ENCODED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/contract.bin")
 pub struct Contract {
     pool: DescriptorPool,
     operations: Vec<Operation>,
-    watches: Vec<Watch>,
+    watches: Vec<Operation>,
 }
 
 impl Contract {
@@ -72,16 +72,21 @@ impl Contract {
         &self.operations
     }
 
-    /// The methods that stream.
+    /// The rows of those that stream.
     #[must_use]
-    pub fn watches(&self) -> &[Watch] {
+    pub fn watches(&self) -> &[Operation] {
         &self.watches
+    }
+
+    /// Both.
+    pub fn all(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.iter().chain(&self.watches)
     }
 
     /// The row of one operation, by `Service.Method`.
     #[must_use]
     pub fn operation(&self, name: &str) -> Option<&Operation> {
-        self.operations.iter().find(|operation| operation.name == name)
+        self.all().find(|operation| operation.name == name)
     }
 
     /// The full names of the gRPC services.
@@ -114,6 +119,6 @@ impl Contract {
     /// The table of operations as text, one line each: verb, path, RPC, action, effect.
     #[must_use]
     pub fn table(&self) -> String {
-        table::print(&self.operations)
+        table::print(self)
     }
 }

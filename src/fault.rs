@@ -327,6 +327,8 @@ reasons! {
     PaceExceeded = "PACE_EXCEEDED",
     /// The provider has failed too often; it is left alone for a moment.
     CircuitOpen = "CIRCUIT_OPEN",
+    /// It was carried out, and what was waited for cannot come of it any more.
+    WaitedInVain = "WAITED_IN_VAIN",
     /// The caller wanted an answer from memory, and there is none.
     NotCached = "NOT_CACHED",
     /// gizad is stopping.

@@ -21,6 +21,7 @@
 //!               problem              log  actions         credentials (added last)
 //!               knows bytes,         access  audit        lanes  know: was it sent?
 //!               decides nothing      guard                judge  knows: did it work?
+//!                                    waiting ─► watch
 //!                                    purchase ─► ledger
 //!                                    cache  quota  pace   decode
 //!                                    retry  breaker
@@ -37,6 +38,7 @@
 //! | [`edge`] | bytes ⇄ calls, for REST and gRPC | a policy, a provider, a decision |
 //! | [`policy`] | the stack of layers between them | bytes, status codes, JSON |
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only way to the provider, the only holder of the key | a caller's face, a policy |
+//! | [`watch`] | what is looked at again and again, one look for all who want to know | a wire, a look for nobody |
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
 //! | [`vietqr`] | what a banking app reads of a transfer, as text and as a picture | a bank that is guessed |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
@@ -88,6 +90,8 @@
 //!   and without one.
 //! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached. The pages that gizad serves itself may ask it, and nobody else.
+//! - **What was seen once may be old.** Nothing that is waited for counts before two looks in a row agree, both of them from
+//!   after it was begun. However many wait or watch, there is one look.
 //! - **Whoever waits makes room.** Of connections at whose calls gizad does not work, one goes for a newcomer; what it works at is
 //!   never given up, and what it needs itself is kept back.
 //!
@@ -132,3 +136,4 @@ pub mod telemetry;
 pub mod traces;
 pub mod upstream;
 pub mod vietqr;
+pub mod watch;

@@ -27,6 +27,7 @@ mod shown;
 pub mod survey;
 mod traffic;
 mod underway;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +43,7 @@ use crate::audit::Log;
 use crate::call::{Call, Face, Reply};
 use crate::contract::{Effect, Operation, canonical};
 use crate::fault::Fault;
+use crate::watch;
 
 pub use kept::{Kept, KeptReply};
 pub use meter::Rate;
@@ -72,6 +74,8 @@ pub struct Options {
     pub cache: cache::Options,
     /// What must not run twice.
     pub purchase: purchase::Options,
+    /// How it is waited and watched.
+    pub watch: watch::Options,
     /// Servers that are never stopped, rebooted or reinstalled, by number or by hostname.
     pub protected: Vec<String>,
 }
@@ -128,6 +132,8 @@ where
     let refused: access::Refused = Arc::new(move |call, fault| refusals.note(call, fault));
     let counters = traffic.counters.clone();
     desk.charges_by(move |caller| counters.charge(caller));
+    let counters = traffic.counters.clone();
+    let charge: waiting::Charge = Arc::new(move |caller| counters.charge(caller));
     let service = ServiceBuilder::new()
         // First, so that nobody waits longer than the call has time, whatever happens to the call itself.
         .layer_fn(|inner| deadline::Answer::new(traffic.clock.clone(), inner))
@@ -147,6 +153,8 @@ where
         .layer_fn(|inner| audit::Audit::new(audit.cloned(), &options.audit, inner))
         // Before it is written down, because what is spared is not begun.
         .layer_fn(|inner| guard::Guard::new(traffic.contract, traffic.spared.clone(), inner))
+        // Above all that carries something out, because it waits for what comes of that; below all that refuses.
+        .layer_fn(|inner| waiting::Waiting::new(traffic.contract, traffic.hub.clone(), charge.clone(), inner))
         // Above all that asks the provider, because it does so itself, before a purchase and after one that is in doubt.
         .layer_fn(|inner| purchase::Purchase::new(desk.clone(), inner))
         // Above the limits: what is answered from memory uses none of them up.

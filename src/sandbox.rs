@@ -47,6 +47,8 @@ pub struct Options {
     pub balance_vnd: i64,
     /// How long a new VPS is being installed.
     pub install_time: Duration,
+    /// How long a VPS takes to start, stop or reboot.
+    pub power_time: Duration,
     /// How long a deposit takes to arrive.
     pub deposit_time: Duration,
     /// A recording that it answers from.

@@ -159,6 +159,7 @@ impl Going<'_> {
         let leaving = async {
             sleep(self.times.delay).await;
             self.desk.close();
+            self.traffic.end_watches();
             self.state.send_replace(State::Closing);
             tokio::join!(
                 async {

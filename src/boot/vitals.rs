@@ -188,6 +188,8 @@ fn show_traffic(figures: &Figures, shown: &Shown) {
         figures.pace_waiting.at([lane.into()]).set(waiting as f64);
     }
     figures.retry_budget.at([]).set(shown.repeats);
+    figures.watch_streams.at([]).set(shown.streams as f64);
+    figures.watch_subjects.at([]).set(shown.subjects as f64);
     for state in breaker::Shown::ALL {
         figures.breaker_state.at([state.as_str().into()]).set(flag(state == shown.breaker));
     }

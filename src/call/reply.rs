@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost_reflect::DynamicMessage;
 use tokio::time::Instant;
 
+use super::News;
 use crate::ambient;
 
 /// The answer to a call.
@@ -28,6 +29,8 @@ pub struct Reply {
     pub limit: Option<Limit>,
     /// The operation that it belongs to, if it is recorded.
     pub standing: Option<Box<Standing>>,
+    /// What comes instead of it, one after the other, if it is the answer of a stream.
+    pub news: Option<News>,
 }
 
 /// How a recorded operation stands whose answer this is.
@@ -54,7 +57,14 @@ impl Reply {
             memory: None,
             limit: None,
             standing: None,
+            news: None,
         }
+    }
+
+    /// The same with another message.
+    #[must_use]
+    pub fn saying(self, message: DynamicMessage) -> Self {
+        Self { content: Arc::new(Content::new(message)), ..self }
     }
 }
 
@@ -77,7 +87,9 @@ pub enum Made {
 }
 
 impl Content {
-    fn new(message: DynamicMessage) -> Self {
+    /// A message of which nothing was made yet.
+    #[must_use]
+    pub fn new(message: DynamicMessage) -> Self {
         Self { message, made: Default::default() }
     }
 

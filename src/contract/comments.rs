@@ -82,7 +82,7 @@ mod tests {
         let (contract, comments) = (Contract::embedded().expect("sound"), Comments::embedded());
         let mut found: Vec<String> =
             contract.services().filter(|name| comments.of(name).is_empty()).map(str::to_owned).collect();
-        for operation in contract.operations() {
+        for operation in contract.all() {
             let name = operation.grpc_path.trim_start_matches('/').replace('/', ".");
             found.extend(comments.of(&name).is_empty().then_some(name));
             missing(&operation.input, &comments, &mut found);

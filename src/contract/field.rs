@@ -157,6 +157,10 @@ pub enum Term {
     Confirm,
     /// What is asked of gizad's own record.
     Local,
+    /// How long the answer may wait for what the call leads to.
+    Wait,
+    /// What of a stream was had before.
+    After,
 }
 
 impl Term {
@@ -168,6 +172,8 @@ impl Term {
             3 => Ok(Some(Self::ValidateOnly)),
             4 => Ok(Some(Self::Confirm)),
             5 => Ok(Some(Self::Local)),
+            6 => Ok(Some(Self::Wait)),
+            7 => Ok(Some(Self::After)),
             other => Err(format!("`term` has no value {other}")),
         }
     }
@@ -180,6 +186,8 @@ pub enum Judged {
     Message,
     /// Whether the provider has not finished.
     Pending,
+    /// Nothing: gizad fills it in with what it has seen itself.
+    Seen,
 }
 
 /// The states of an enum field.

@@ -6,14 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use prost_reflect::{
-    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor, MethodDescriptor,
+    DescriptorPool, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind as Type, MessageDescriptor,
+    MethodDescriptor,
 };
 
 use super::declared::{self, answer, route, told, upstream};
 use super::options::{self, Extensions};
 use super::{
     Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation, Path, Rules,
-    Shape, Term, Verb, Watch, fold, trace,
+    Shape, Term, Verb, fold, trace, watch,
 };
 
 /// Something that is wrong with the contract.
@@ -37,6 +38,7 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
     let extensions = Extensions::of(&pool).map_err(whole)?;
     let mut loader = Loader { extensions, defects: Vec::new() };
     let (mut operations, mut becomes, mut watches) = (Vec::new(), HashMap::new(), Vec::new());
+    let mut leads: Vec<(usize, Vec<DynamicMessage>)> = Vec::new();
     for service in pool.services() {
         for method in service.methods() {
             if method.is_server_streaming() {
@@ -47,15 +49,16 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
                 continue;
             }
             match loader.operation(&method) {
-                Ok((operation, state)) => {
+                Ok((operation, Named { becomes: state, goals })) => {
                     becomes.extend(state.map(|state| (operation.name.clone(), state)));
+                    leads.push((operations.len(), goals));
                     operations.push(operation);
                 }
                 Err(what) => loader.defect(method.full_name(), what),
             }
         }
     }
-    loader.collisions(&operations);
+    loader.collisions(operations.iter().chain(&watches));
     let traced = operations.iter().map(|o| trace::resolve(o, becomes.get(&o.name), &operations));
     for (operation, traced) in traced.collect::<Vec<_>>().into_iter().enumerate() {
         let Some(operation) = operations.get_mut(operation) else { continue };
@@ -67,12 +70,34 @@ pub(super) fn contract(encoded: &[u8]) -> Result<Contract, Vec<Defect>> {
     if operations.is_empty() && loader.defects.is_empty() {
         loader.defect("descriptors", "there is no operation".to_owned());
     }
-    for watch in &watches {
-        if let Err(what) = watch.check(&operations) {
-            loader.defect(&watch.grpc_path, what);
+    for (place, declared) in leads {
+        let goals = watch::goals(&declared, &operations);
+        let Some(operation) = operations.get_mut(place) else { continue };
+        match goals {
+            Ok(goals) => operation.goals = goals,
+            Err(what) => loader.defect(&operation.name, what),
+        }
+        for what in watch::wrong(operation) {
+            loader.defect(&operation.name, what.to_owned());
+        }
+    }
+    for own in &mut watches {
+        let Some(watch) = own.watch.clone() else { continue };
+        if let Some(of) = operations.iter().find(|of| of.name == watch.of) {
+            own.local = of.local;
+            own.upstream = of.upstream.clone();
+        }
+        if let Err(what) = watch.check(own, &operations) {
+            loader.defect(&own.name, what);
         }
     }
     if loader.defects.is_empty() { Ok(Contract { pool, operations, watches }) } else { Err(loader.defects) }
+}
+
+/// What an operation declares that names others.
+struct Named {
+    becomes: Option<(String, String)>,
+    goals: Vec<DynamicMessage>,
 }
 
 struct Loader {
@@ -85,10 +110,7 @@ impl Loader {
         self.defects.push(Defect { at: at.to_owned(), what });
     }
 
-    fn operation(
-        &mut self,
-        method: &MethodDescriptor,
-    ) -> Result<(Operation, Option<(String, String)>), String> {
+    fn operation(&mut self, method: &MethodDescriptor) -> Result<(Operation, Named), String> {
         let options = method.options();
         let http = options::given(&options, &self.extensions.http).ok_or("it has no google.api.http")?;
         let action = options::given(&options, &self.extensions.action)
@@ -126,18 +148,25 @@ impl Loader {
             trace,
             local,
             disrupts,
+            goals: Vec::new(),
+            unless_reached: options::flag(&action, "unless_reached"),
+            watch: None,
         };
         self.check(method.full_name(), &operation);
-        Ok((operation, becomes))
+        Ok((operation, Named { becomes, goals: options::messages(&action, "goals") }))
     }
 
-    fn watch(&mut self, method: &MethodDescriptor) -> Result<Watch, String> {
+    /// One that streams.
+    fn watch(&mut self, method: &MethodDescriptor) -> Result<Operation, String> {
         let options = method.options();
-        let of = options.get_extension(&self.extensions.watch).as_str().map(str::to_owned);
-        let of = of.filter(|of| !of.is_empty()).ok_or("what streams needs (gizad.upstream.v1.watch)")?;
-        let service = method.parent_service();
-        let grpc_path = format!("/{}/{}", service.full_name(), method.name());
-        Ok(Watch { grpc_path, input: self.message(&method.input()), of, item: method.output() })
+        let http = options::given(&options, &self.extensions.http).ok_or("it has no google.api.http")?;
+        let declared = options::given(&options, &self.extensions.watch)
+            .ok_or("what streams needs (gizad.upstream.v1.watch)")?;
+        let (input, output) = (self.message(&method.input()), self.message(&method.output()));
+        let level = method.method_descriptor_proto().options.clone().unwrap_or_default().idempotency_level();
+        let effect = Effect::declared(level, false, false, false)?;
+        let watch = watch::watch(&declared, &output)?;
+        watch::row(method, route(&http)?, effect, (input, output), watch)
     }
 
     /// What can only be said of a whole row.
@@ -193,7 +222,7 @@ impl Loader {
     }
 
     /// Two operations may not be the same place, nor be told apart by a variable's name alone.
-    fn collisions(&mut self, operations: &[Operation]) {
+    fn collisions<'a>(&mut self, operations: impl Iterator<Item = &'a Operation>) {
         let mut routes: HashMap<(Verb, String), &str> = HashMap::new();
         let mut spellings: HashMap<String, &Path> = HashMap::new();
         let mut found = Vec::new();
@@ -249,6 +278,7 @@ impl Loader {
             0 => None,
             1 => Some(Judged::Message),
             2 => Some(Judged::Pending),
+            3 => Some(Judged::Seen),
             other => return Err(format!("`judged` has no value {other}")),
         };
         Ok(Field {

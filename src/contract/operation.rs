@@ -1,6 +1,6 @@
 //! One row of the contract.
 
-use super::{Effect, Field, Kind, Message, Path, Term, Trace, Verb};
+use super::{Effect, Field, Goal, Kind, Message, Path, Term, Trace, Verb, Watch};
 
 /// An operation: what it is called over gRPC and REST, what it does, and how it is sent.
 #[derive(Clone, Debug)]
@@ -35,6 +35,12 @@ pub struct Operation {
     pub local: bool,
     /// The request's field that names a server which this interrupts or destroys.
     pub disrupts: Option<String>,
+    /// What a call leads to, one after the other, for those who wait for it.
+    pub goals: Vec<Goal>,
+    /// Whether it is not sent if that is seen to be reached already.
+    pub unless_reached: bool,
+    /// What it streams, if it does.
+    pub watch: Option<Watch>,
 }
 
 impl Operation {
@@ -79,7 +85,7 @@ pub enum Body {
 }
 
 /// How an operation is sent to the provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Action {
     /// The provider's name for it; empty where `name_from` is set.
     pub name: String,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::Operation;
+use super::{Contract, Operation};
 
-pub(super) fn print(operations: &[Operation]) -> String {
-    let rows: Vec<[String; 5]> = operations
-        .iter()
+pub(super) fn print(contract: &Contract) -> String {
+    let rows: Vec<[String; 5]> = contract
+        .all()
         .map(|operation| {
             [
                 operation.verb.to_string(),

@@ -33,6 +33,8 @@ use places::Place;
 use pulse::{Order, Pulse};
 use stream::Begun;
 
+pub(super) use flow::Streaming;
+
 pub use door::{Door, Guest};
 pub use flow::Arriving;
 pub use places::{Places, SPARE};

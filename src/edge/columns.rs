@@ -88,6 +88,7 @@ pub fn columns(reason: Reason) -> Columns {
         Reason::QuotaExceeded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
         Reason::PaceExceeded => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
         Reason::CircuitOpen => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+        Reason::WaitedInVain => (StatusCode::CONFLICT, Code::FailedPrecondition),
         Reason::NotCached => (StatusCode::GATEWAY_TIMEOUT, Code::FailedPrecondition),
         Reason::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
         Reason::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),

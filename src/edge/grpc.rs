@@ -1,7 +1,7 @@
 //! gRPC: one method a row, with health, reflection and gRPC-Web beside them.
 
 mod frame;
-mod watch;
+mod stream;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::head::head;
 use super::terms::Terms;
 use super::{Arrival, Arriving, Gate, Options, body, key, status, trace};
 use crate::call::{Call, Caller, Face, Made, Reply, RequestId, Scopes};
-use crate::contract::{Contract, Message, Operation, Watch, nearest};
+use crate::contract::{Contract, Message, Operation, nearest};
 use crate::fault::{Fault, Reason};
 
 pub(super) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -49,15 +49,9 @@ impl Grpc {
         gate: &Gate,
         options: &Arc<Options>,
     ) -> Result<(Self, HealthReporter), String> {
-        let (reporter, mut others) = others(contract)?;
-        for watch in contract.watches() {
-            let Some(operation) = contract.operation(&watch.of) else { continue };
-            let (gate, options) = (gate.clone(), options.clone());
-            let handler = move |request| stream(watch, operation, gate.clone(), options.clone(), request);
-            others = others.route(&watch.grpc_path, any(handler));
-        }
+        let (reporter, others) = others(contract)?;
         let mut router = others.clone();
-        for operation in contract.operations() {
+        for operation in contract.all() {
             let (gate, options) = (gate.clone(), options.clone());
             let handler = move |request: Request<Body>| {
                 let (parts, body) = request.into_parts();
@@ -66,7 +60,7 @@ impl Grpc {
             };
             router = router.route(&operation.grpc_path, any(handler));
         }
-        let operations = contract.operations().iter();
+        let operations = contract.all();
         let face = Self {
             methods: operations.map(|operation| (operation.grpc_path.as_str(), operation)).collect(),
             others,
@@ -109,9 +103,7 @@ fn others(contract: &'static Contract) -> Result<(HealthReporter, Router), Strin
     };
     let v1 = reflection().build_v1().map_err(|error| error.to_string())?;
     let v1alpha = reflection().build_v1alpha().map_err(|error| error.to_string())?;
-    let methods = contract.operations().iter().map(|operation| operation.grpc_path.as_str());
-    let paths: Vec<&'static str> =
-        methods.chain(contract.watches().iter().map(|watch| watch.grpc_path.as_str())).collect();
+    let paths: Vec<&'static str> = contract.all().map(|operation| operation.grpc_path.as_str()).collect();
     let router = Router::new()
         .route_service("/grpc.health.v1.Health/{method}", health)
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
@@ -134,7 +126,10 @@ where
     trace::asks(&arrival.trace, operation, Face::Grpc);
     match read_call(operation, &options, &headers, body, &arrival).await {
         Ok(call) => match (gate.call)(call).await {
-            Ok(reply) => success(&reply),
+            Ok(reply) => match &reply.news {
+                Some(news) => stream::answer(&reply, news, &arrival.id),
+                None => success(&reply),
+            },
             Err(fault) => failure(&fault, &arrival.id),
         },
         Err(fault) => refuse(&fault, &arrival.id),
@@ -201,29 +196,6 @@ fn call(
         urgent: false,
         deadline: terms.deadline,
         wishes: terms.wishes,
-    }
-}
-
-/// Begins a stream.
-async fn stream(
-    watch: &'static Watch,
-    operation: &'static Operation,
-    gate: Gate,
-    options: Arc<Options>,
-    request: Request<Body>,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let arrival = Arrival::of(&parts.extensions);
-    trace::method(&arrival.trace, &watch.grpc_path);
-    let begun = async {
-        let terms = Terms::grpc(&parts.headers, arrival.begun)?;
-        let request = read(&watch.input, &options, body, terms.deadline.left()).await?;
-        let nothing = DynamicMessage::new(operation.input.descriptor.clone());
-        Ok((call(operation, nothing, &parts.headers, terms, &arrival), request))
-    };
-    match begun.await {
-        Ok((call, request)) => watch::answer(watch, operation, &gate, call, &request, &arrival),
-        Err(fault) => refuse(&fault, &arrival.id),
     }
 }
 

@@ -4,6 +4,7 @@
 //! that a setting changes.
 
 mod about;
+mod events;
 mod headers;
 mod reasons;
 mod schema;
@@ -42,7 +43,7 @@ type Path<'a> = (&'a str, Map<String, Value>, Vec<(String, Value)>);
 pub fn openapi(contract: &Contract, comments: &Comments, examples: &Examples) -> Value {
     let mut writer = Writer { comments, examples, schemas: Schemas::new(comments) };
     let mut paths: BTreeMap<usize, Path> = BTreeMap::new();
-    for (place, operation) in contract.operations().iter().enumerate() {
+    for (place, operation) in contract.all().enumerate() {
         let path = operation.path.template();
         let place = paths.iter().find(|(_, (known, ..))| *known == path).map_or(place, |(place, _)| *place);
         let written = writer.operation(operation);
@@ -150,12 +151,17 @@ impl Writer<'_> {
             for field in operation.free_fields().filter(simple) {
                 parameters.push(self.parameter(field, "query", is_required(field)));
             }
+        } else if let Some(field) = operation.term(Term::Wait) {
+            parameters.push(self.parameter(field, "query", false));
         }
         let mut headers = vec!["RequestId", "RequestTimeout"];
         if operation.term(Term::Key).is_some() {
             headers.push("IdempotencyKey");
         }
-        if operation.verb == Verb::Get && !operation.local && operation.effect != Effect::Secret {
+        if operation.term(Term::After).is_some() {
+            headers.push("LastEventId");
+        }
+        if is_kept(operation) {
             headers.extend(["CacheControl", "IfNoneMatch"]);
         }
         parameters
@@ -194,12 +200,15 @@ impl Writer<'_> {
             content.insert("example".into(), example.answer.clone());
         }
         let headers = headers::of_success(operation);
-        for (status, description) in successes(operation) {
+        if operation.watch.is_some() {
+            events::responses(&self.schemas.answer(&operation.output), &headers, &mut responses);
+        }
+        for (status, description) in successes(operation).into_iter().filter(|_| operation.watch.is_none()) {
             let response = json!({"description": description, "headers": headers,
                                   "content": {"application/json": content}});
             responses.insert(status.to_owned(), response);
         }
-        if operation.verb == Verb::Get && !operation.local && operation.effect != Effect::Secret {
+        if is_kept(operation) {
             let description = "What you have by `If-None-Match` is still the answer.";
             responses.insert("304".into(), json!({"description": description, "headers": headers}));
         }
@@ -212,6 +221,12 @@ impl Writer<'_> {
         }
         responses
     }
+}
+
+/// Whether its answer has a validator, by which a caller that has it is not sent it again.
+fn is_kept(operation: &Operation) -> bool {
+    let reads = operation.verb == Verb::Get && operation.effect != Effect::Secret;
+    reads && !operation.local && operation.watch.is_none()
 }
 
 /// The first sentence of a comment, without its end, for a list.

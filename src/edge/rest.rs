@@ -1,5 +1,6 @@
 //! REST: one route a row, under `/` and under `/v1`.
 
+mod events;
 mod explain;
 mod picture;
 mod read;
@@ -97,7 +98,7 @@ impl Rest {
 
 fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> Router {
     let mut rows: BTreeMap<&'static str, Vec<&'static Operation>> = BTreeMap::new();
-    for operation in contract.operations() {
+    for operation in contract.all() {
         rows.entry(operation.path.template()).or_default().push(operation);
     }
     let mut router = Router::new();
@@ -111,7 +112,7 @@ fn router(contract: &'static Contract, gate: &Gate, options: &Arc<Options>) -> R
             }
         }
     }
-    let paths: Vec<&'static str> = contract.operations().iter().map(|o| o.path.template()).collect();
+    let paths: Vec<&'static str> = contract.all().map(|o| o.path.template()).collect();
     let told = explain::router().merge(openapi::router()).merge(docs::router());
     router.merge(told).fallback(move |request| nothing_here(paths.clone(), request))
 }
@@ -196,7 +197,10 @@ async fn ended(
 ) -> Response<Body> {
     match (answering.await, picture) {
         (Ok(reply), Some(picture)) => picture::answer(picture, operation, &reply, &id),
-        (Ok(reply), None) => replied(operation, &reply, &asked),
+        (Ok(reply), None) => match &reply.news {
+            Some(news) => events::response(operation, &reply, news, &id),
+            None => replied(operation, &reply, &asked),
+        },
         (Err(fault), _) => problem::response(&fault, &id),
     }
 }
@@ -227,7 +231,8 @@ async fn read_call(
         Some(path)
     };
     let body = read_body(&parts.headers, body, options, terms.deadline.left(), arrival).await?;
-    let request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
+    let mut request = read::request(operation, path.as_ref(), parts.uri.query().unwrap_or_default(), &body)?;
+    events::resume(&parts.headers, operation, &mut request)?;
     let key = key::read(&parts.headers, operation, &request)?;
     Ok(Call { key, ..call(operation, request, terms, &parts.headers, arrival) })
 }

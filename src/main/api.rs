@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use gizad::client::Client;
-use gizad::contract::{Comments, Contract, Operation, Watch};
+use gizad::contract::{Comments, Contract, Operation};
 use gizad::settings::{self, Flags, Mistake, Reach};
 
 use names::Named;
@@ -36,8 +36,6 @@ pub(super) const UNREACHABLE: u8 = 4;
 /// It was taken and has not ended yet.
 pub(super) const UNFINISHED: u8 = 5;
 
-/// What the command `watch` is called.
-const WATCH: &str = "watch";
 /// The heading of what every call takes.
 const EVERY: &str = "Options of every call";
 
@@ -56,14 +54,13 @@ struct Group<'a> {
     name: String,
     about: String,
     rows: Vec<(Named, &'a Operation)>,
-    watches: Vec<&'a Watch>,
 }
 
 impl<'a> Group<'a> {
     /// What the group does when nothing more is said: its one thing, or its list.
     fn usual(&self) -> Option<&(Named, &'a Operation)> {
         let free = |(_, operation): &&(Named, &Operation)| {
-            operation.effect.is_read() && operation.path.variables().is_empty()
+            operation.effect.is_read() && operation.path.variables().is_empty() && operation.watch.is_none()
         };
         let named = |word: &str| self.rows.iter().filter(free).find(|(named, _)| named.word == word);
         named("get").or_else(|| named("list"))
@@ -73,7 +70,7 @@ impl<'a> Group<'a> {
 /// The groups, in the order of the contract.
 fn groups<'a>(contract: &'a Contract, comments: &Comments) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    for operation in contract.operations() {
+    for operation in contract.all() {
         let named = Named::of(operation, contract);
         match groups.iter_mut().find(|group| group.name == named.group) {
             Some(group) => group.rows.push((named, operation)),
@@ -85,19 +82,8 @@ fn groups<'a>(contract: &'a Contract, comments: &Comments) -> Vec<Group<'a>> {
                     operation.output.descriptor.full_name()
                 };
                 let about = first(comments.of(by)).to_owned();
-                groups.push(Group {
-                    name: named.group.clone(),
-                    about,
-                    rows: vec![(named, operation)],
-                    watches: Vec::new(),
-                });
+                groups.push(Group { name: named.group.clone(), about, rows: vec![(named, operation)] });
             }
-        }
-    }
-    for watch in contract.watches() {
-        let of = groups.iter_mut().find(|group| group.rows.iter().any(|(_, row)| row.name == watch.of));
-        if let Some(group) = of {
-            group.watches.push(watch);
         }
     }
     groups
@@ -141,14 +127,6 @@ pub(super) fn commands(contract: &Contract) -> Vec<Command> {
             if let Some(other) = &named.other {
                 one = one.visible_alias(other.clone());
             }
-            command = command.subcommand(one);
-        }
-        for watch in &group.watches {
-            let told = comments.of(&watch.grpc_path.trim_start_matches('/').replace('/', ".")).to_owned();
-            let free = watch.input.fields.iter();
-            let one = Command::new(WATCH)
-                .about(first(&told).trim_end_matches('.').to_owned())
-                .args(free.map(|field| arguments::option(field, &comments)));
             command = command.subcommand(one);
         }
         commands.push(command);
@@ -225,12 +203,6 @@ pub(super) fn run(contract: &Contract, group: &str, matches: &ArgMatches) -> Exi
         timeout: inner.get_one::<String>("timeout").cloned(),
     };
     let row = match word {
-        Some(WATCH) => {
-            let Some(watch) = group.watches.first() else {
-                return super::unable("there is nothing to watch");
-            };
-            return finish(watch::run(contract, watch, inner, &client, &ways, &options.place.to_string()));
-        }
         Some(word) => group.rows.iter().find(|(named, _)| named.word == word),
         None => group.usual(),
     };
@@ -249,7 +221,11 @@ pub(super) fn run(contract: &Contract, group: &str, matches: &ArgMatches) -> Exi
                 ways: &ways,
                 place: options.place.to_string(),
             };
-            finish(sending.run(fields))
+            if operation.watch.is_some() {
+                finish(sending.watch(fields))
+            } else {
+                finish(sending.run(fields))
+            }
         }
         Err(why) => {
             eprintln!("gizad: {why}");

@@ -165,6 +165,11 @@ figures! {
     /// Calls that were refused because no turn would have come in their time, or that waited for one in vain.
     pace_refusals: counter "gizad_pace_refusals" [lane];
 
+    /// Streams that are open.
+    watch_streams: gauge "gizad_watch_streams" [];
+    /// Things that are looked at again and again, because somebody waits for them or watches them.
+    watch_subjects: gauge "gizad_watch_subjects" [];
+
     /// Calls that were sent again, by why the attempt before had failed.
     retries: counter "gizad_retries" [operation, reason];
     /// Calls that were not sent again because the budget for that was used up.

@@ -74,6 +74,7 @@ impl From<&Caller> for Word {
             Caller::Anonymous => Self(Kept::Fixed("anonymous")),
             Caller::Gizad => Self(Kept::Fixed("gizad")),
             Caller::Metrics => Self(Kept::Fixed("gizad.metrics")),
+            Caller::Watch => Self(Kept::Fixed("gizad.watch")),
             Caller::Owner => Self(Kept::Fixed("owner")),
             Caller::Named(name) => Self(Kept::Named(name.clone())),
         }

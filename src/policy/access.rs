@@ -6,6 +6,7 @@
 //! are known.
 
 mod claims;
+mod still;
 
 #[cfg(test)]
 mod timing;
@@ -229,8 +230,12 @@ impl<S: Inner> Service<Call> for Identify<S> {
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        let call = self.register.known().name(call);
-        self.inner.call(call)
+        let asked = call.operation.watch.is_some().then(|| call.clone());
+        let answering = self.inner.call(self.register.known().name(call));
+        match asked {
+            None => answering,
+            Some(asked) => still::allowed(self.register.clone(), asked, answering),
+        }
     }
 }
 
@@ -270,7 +275,9 @@ fn objection(call: &Call) -> Option<Fault> {
             );
             Fault::unknown(Lacking::Name, detail)
         }
-        Caller::Gizad | Caller::Metrics | Caller::Owner | Caller::Named(_) => Fault::lacking(lacking),
+        Caller::Gizad | Caller::Metrics | Caller::Watch | Caller::Owner | Caller::Named(_) => {
+            Fault::lacking(lacking)
+        }
     })
 }
 

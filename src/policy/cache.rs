@@ -88,7 +88,7 @@ impl<S: Inner> Cache<S> {
         let entry = self.shelf.memory.find(&key);
         let kept = entry.as_ref().map(|entry| (entry.age(), entry.is_spoiled()));
         // Evidence is never taken from memory.
-        let least_age = if call.caller == Caller::Gizad { Duration::ZERO } else { options.least_age };
+        let least_age = if call.caller.is_gizad() { Duration::ZERO } else { options.least_age };
         match (decide(kept, lifetime, call.wishes, least_age), entry) {
             (Decision::Serve, Some(entry)) => answered(&entry, Taken::Hit, lifetime),
             (Decision::ServeAndRefresh, Some(entry)) => {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 use tower::{Service, ServiceExt as _};
 
@@ -152,9 +153,10 @@ impl<S: Inner> Service<Call> for Answer<S> {
 
     fn call(&mut self, call: Call) -> Self::Future {
         let options = self.clock.options();
-        let deadline =
-            call.deadline.clone().bounded(options.usual(call.effect), options.longest, options.least);
-        let effect = call.effect;
+        // Whoever waits for what comes of a call has that time for it, too.
+        let usual = options.usual(call.effect).saturating_add(call.wait());
+        let deadline = call.deadline.clone().bounded(usual, options.longest, options.least);
+        let (effect, asked) = (call.effect, call.deadline.end());
         let mut answer = self.inner.call(Call { deadline: deadline.clone(), ..call });
         let waiting = Waiting(deadline.clone());
         Box::pin(async move {
@@ -162,10 +164,10 @@ impl<S: Inner> Service<Call> for Answer<S> {
             let Some(end) = deadline.end() else { return answer.await };
             // What is there at once, as all that comes from memory, needs no timer.
             if let Poll::Ready(answer) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
-                return answer;
+                return answer.map(|reply| in_time(reply, asked));
             }
             match timeout_at(end, &mut answer).await {
-                Ok(answer) => answer,
+                Ok(answer) => answer.map(|reply| in_time(reply, asked)),
                 Err(_) => {
                     let fault = Fault::late(effect, !deadline.give_up());
                     // Whatever ends with the call ends before it is answered.
@@ -175,6 +177,21 @@ impl<S: Inner> Service<Call> for Answer<S> {
             }
         })
     }
+}
+
+/// A stream has no end of its own: whoever wants one says when.
+fn in_time(reply: Reply, end: Option<Instant>) -> Reply {
+    let (Some(end), Some(news)) = (end, &reply.news) else { return reply };
+    let news = news.map(|coming| {
+        stream::unfold(Some(coming), move |coming| async move {
+            let mut coming = coming?;
+            match timeout_at(end, coming.next()).await {
+                Ok(next) => Some((next?, Some(coming))),
+                Err(_) => Some((Err(Fault::late(Effect::Read, false)), None)),
+            }
+        })
+    });
+    Reply { news: Some(news), ..reply }
 }
 
 /// Somebody who waits for a call. Once nobody does, what has not departed never will: a caller that hangs up has the

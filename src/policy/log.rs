@@ -3,6 +3,8 @@
 //! Names and numbers only. No request field, no response field and no word of the provider is logged except its
 //! own message, which is scrubbed of credentials; bodies never are. What a line says is remembered for a while and counted, too.
 
+mod lasting;
+
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -48,6 +50,13 @@ impl<S: Inner> Service<Call> for Log<S> {
         let answer = self.inner.call(call);
         Box::pin(async move {
             let answer = answer.await;
+            if let Ok(Reply { news: Some(news), .. }) = &answer
+                && !news.is_over()
+            {
+                let told = answer.clone();
+                let news = news.map(|coming| lasting::until_its_end(coming, line, told));
+                return answer.map(|reply| Reply { news: Some(news), ..reply });
+            }
             line.finish(&answer);
             answer
         })
@@ -72,6 +81,8 @@ struct Line {
     recent: Arc<Recent>,
     figures: Arc<Figures>,
     finished: bool,
+    /// Whether it is a stream's, which lasts as long as its caller likes.
+    lasts: bool,
 }
 
 impl Line {
@@ -92,6 +103,7 @@ impl Line {
             recent,
             figures,
             finished: false,
+            lasts: call.operation.watch.is_some(),
         }
     }
 
@@ -225,18 +237,23 @@ impl Line {
         }
         let words = [operation.clone(), self.face.into(), self.caller.as_ref().into(), end.outcome.into()];
         self.figures.requests.at(words).inc();
-        self.figures.request_duration.at([operation]).observe(took.as_secs_f64());
+        if !self.lasts {
+            self.figures.request_duration.at([operation]).observe(took.as_secs_f64());
+        }
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.finished {
-            let late = self.deadline.left().is_zero();
+            let late = self.deadline.left().is_zero() && !self.lasts;
             let (outcome, cause) = if late {
                 (Outcome::Failed(Reason::DeadlineExceeded), "its time ran out")
             } else {
-                (Outcome::Cancelled, "the caller hung up")
+                (
+                    Outcome::Cancelled,
+                    if self.lasts { "nobody listened any more" } else { "the caller hung up" },
+                )
             };
             let sent = if self.deadline.has_departed() { "maybe" } else { "never" };
             self.write(&End {

@@ -92,7 +92,7 @@ impl Handle {
             // A purchase waits for it, and never behind polls or reads.
             return Lane::Write;
         }
-        let own = matches!(call.caller, Caller::Gizad | Caller::Metrics);
+        let own = call.caller.is_gizad() || call.caller == Caller::Metrics;
         Lane::of(call.effect, own || polls.contains(&call.operation.name))
     }
 }

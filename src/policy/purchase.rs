@@ -6,6 +6,7 @@
 mod begin;
 mod desk;
 mod local;
+mod news;
 mod order;
 pub mod overview;
 mod part;

@@ -152,6 +152,7 @@ fn passes(reason: Reason) -> bool {
         | Reason::QuotaExceeded
         | Reason::PaceExceeded
         | Reason::CircuitOpen
+        | Reason::WaitedInVain
         | Reason::NotCached
         | Reason::ShuttingDown
         | Reason::Internal => false,

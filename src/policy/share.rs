@@ -13,7 +13,7 @@ use futures_util::future::{FutureExt as _, Shared, WeakShared};
 use tower::{Service, ServiceExt as _};
 
 use super::{Answer, Answering, Inner};
-use crate::call::{Call, Caller, Reply};
+use crate::call::{Call, Reply};
 use crate::contract::{Effect, canonical};
 use crate::fault::{Fault, Reason, Sent};
 
@@ -54,7 +54,7 @@ impl<S: Inner> Share<S> {
 
     /// The flight of a read, and whether it was under way already.
     fn board(&self, call: &Call) -> (Shared<Answering>, bool) {
-        let key: Key = (&call.operation.name, canonical(&call.request), call.caller != Caller::Gizad);
+        let key: Key = (&call.operation.name, canonical(&call.request), !call.caller.is_gizad());
         let mut flights = lock(&self.air);
         let shared = flights.under_way.get(&key).and_then(|flight| flight.answer.upgrade());
         if let Some(answer) = shared {
@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
     use crate::ambient;
-    use crate::call::Deadline;
+    use crate::call::{Caller, Deadline};
     use crate::policy::play::{Provider, call, of_effect};
 
     async fn together(share: &Share<Provider>, calls: Vec<Call>) -> Vec<Answer> {

@@ -15,6 +15,7 @@ use crate::call::Caller;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
 use crate::metrics::Figures;
+use crate::watch;
 
 /// The state of all policies for one account.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct Traffic {
     pub(super) recent: Arc<recent::Recent>,
     pub(super) spared: Arc<guard::Spared>,
     pub(super) underway: Arc<underway::Underway>,
+    pub(super) hub: watch::Hub,
     pub(super) contract: &'static Contract,
     pub(super) figures: Arc<Figures>,
 }
@@ -49,6 +51,10 @@ pub struct Shown {
     pub bytes: usize,
     /// How many calls may be sent again.
     pub repeats: f64,
+    /// How many things are looked at again and again.
+    pub subjects: usize,
+    /// How many streams are open.
+    pub streams: usize,
 }
 
 impl Traffic {
@@ -69,6 +75,7 @@ impl Traffic {
             retry: Arc::new(retry::Account::new(options.retry).counted(&figures)),
             credentials: Arc::new(credentials::Account::new(contract, tasks.clone())),
             breaker: Arc::new(breaker::Account::new(options.breaker, question).counted(&figures)),
+            hub: watch::Hub::new(options.watch, tasks.clone()),
             pace: pace::Handle::new(&options.pace, tasks).counted(&figures),
             recent: Arc::new(recent::Recent::new()),
             spared: Arc::new(guard::Spared::new(&options.protected)),
@@ -102,6 +109,7 @@ impl Traffic {
         self.breaker.change(options.breaker);
         self.pace.change(&options.pace);
         self.spared.change(&options.protected);
+        self.hub.change(options.watch);
     }
 
     /// How it stands.
@@ -109,7 +117,8 @@ impl Traffic {
     pub fn shown(&self) -> Shown {
         let (answers, bytes) = self.shelf.size();
         let (pace, breaker, refused) = (self.pace.shown(), self.breaker.shown(), self.credentials.refused());
-        Shown { pace, breaker, refused, answers, bytes, repeats: self.retry.saved() }
+        let ((subjects, streams), repeats) = (self.hub.size(), self.retry.saved());
+        Shown { pace, breaker, refused, answers, bytes, repeats, subjects, streams }
     }
 
     /// Goes on with another pair, which was tried and accepted.
@@ -137,6 +146,11 @@ impl Traffic {
     #[must_use]
     pub fn underway(&self) -> Vec<UnderwayShown> {
         self.underway.shown()
+    }
+
+    /// Answers everyone who waits for something to come about, and ends every stream: gizad is stopping.
+    pub fn end_watches(&self) {
+        self.hub.close();
     }
 
     /// Sends everyone away who waits for a turn.

@@ -32,6 +32,8 @@ pub(super) struct Service {
     pub(super) running: bool,
     /// Until when it is being installed.
     pub(super) ready_at: i64,
+    /// Until when it starts, stops or reboots, and whether it is seen to run meanwhile.
+    pub(super) switching: (i64, bool),
     pub(super) created_at: i64,
     pub(super) expires_at: i64,
     pub(super) reboots: u32,
@@ -44,6 +46,14 @@ pub(super) enum ServiceKind {
     Vps,
     Hosting,
     Email,
+}
+
+impl Service {
+    /// Whether it is seen to run.
+    pub(super) fn is_on(&self, now: i64) -> bool {
+        let (until, meanwhile) = self.switching;
+        self.ready_at <= now && if now < until { meanwhile } else { self.running }
+    }
 }
 
 impl ServiceKind {
@@ -158,6 +168,8 @@ pub(super) struct Account {
     #[serde(skip)]
     install_time: Duration,
     #[serde(skip)]
+    power_time: Duration,
+    #[serde(skip)]
     deposit_time: Duration,
 }
 
@@ -184,6 +196,7 @@ impl Account {
             next_id: 0,
             ahead: 0,
             install_time: options.install_time,
+            power_time: options.power_time,
             deposit_time: options.deposit_time,
         };
         for (kind, name, plan, price, os) in [
@@ -316,6 +329,7 @@ impl Account {
             password: String::new(),
             ip: format!("203.0.113.{}", id % 250 + 1),
             running: true,
+            switching: (now, true),
             ready_at: now.saturating_add(install),
             created_at: now,
             expires_at: now + months * 30 * DAY,
@@ -329,6 +343,12 @@ impl Account {
     /// Begins an installation over again.
     pub(super) fn install_until(&self) -> i64 {
         self.now().saturating_add(i64::try_from(self.install_time.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// When a VPS has started or stopped that begins to now: at once, if it takes no more than the shortest time there is.
+    pub(super) fn power_until(&self) -> i64 {
+        let time = i64::try_from(self.power_time.as_millis()).unwrap_or(i64::MAX);
+        self.now().saturating_add(time.saturating_sub(1))
     }
 
     /// When a deposit that is opened now arrives.

@@ -48,7 +48,7 @@ pub(super) fn perform(account: &mut Account, action: &str, params: &Params<'_>) 
         "vps_status" => {
             let now = account.now();
             let vps = account.find(ServiceKind::Vps, params.integer("vpsid")?)?;
-            Ok(Payload::Power(vps.id, vps.running && vps.ready_at <= now))
+            Ok(Payload::Power(vps.id, vps.is_on(now)))
         }
         "vps_vnc" => console(account, params),
         "vps_change_rootpass" => {
@@ -292,7 +292,7 @@ fn service_row(service: &Service, now: i64) -> Row {
         ("expires_at", Cell::Date(Some(service.expires_at))),
     ];
     if service.kind == ServiceKind::Vps {
-        let on = service.running && service.ready_at <= now;
+        let on = service.is_on(now);
         row.extend([
             ("power_status", text(if on { "running" } else { "stopped" })),
             ("os", text(&service.os)),
@@ -319,15 +319,11 @@ fn power(account: &mut Account, params: &Params<'_>) -> Answer {
     if !matches!(wanted.as_str(), "start" | "stop" | "reboot") {
         return Err(Refusal::new(Kind::Invalid, format!("vps_action {wanted} không hợp lệ")));
     }
+    let (now, until) = (account.now(), account.power_until());
     let vps = installed(account, params)?;
-    match wanted.as_str() {
-        "start" => vps.running = true,
-        "stop" => vps.running = false,
-        _ => {
-            vps.reboots += 1;
-            vps.running = true;
-        }
-    }
+    vps.switching = (until, wanted != "reboot" && vps.is_on(now));
+    vps.running = wanted != "stop";
+    vps.reboots += u32::from(wanted == "reboot");
     Ok(Payload::Done("Đã gửi lệnh tới máy chủ"))
 }
 

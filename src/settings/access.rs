@@ -121,7 +121,7 @@ impl Check<'_> {
             self.wrong(path, "a list of operations, such as [\"VpsService.StartVps\", \"WalletService.*\"]");
         }
         let Ok(contract) = Contract::embedded() else { return BTreeSet::new() };
-        let known = || contract.operations().iter().map(|operation| operation.name.as_str());
+        let known = || contract.all().map(|operation| operation.name.as_str());
         let mut listed = BTreeSet::new();
         for pattern in &written {
             let service = pattern.strip_suffix('*').filter(|service| service.ends_with('.'));

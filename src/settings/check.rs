@@ -281,6 +281,7 @@ impl Check<'_> {
             balance_vnd: i64::try_from(self.whole("sandbox.balance_vnd", 0, 1_000_000_000_000))
                 .unwrap_or(i64::MAX),
             install_time: self.duration("sandbox.install_time"),
+            power_time: self.duration("sandbox.power_time"),
             deposit_time: self.duration("sandbox.deposit_time"),
             replay: self.place("sandbox.replay"),
         }

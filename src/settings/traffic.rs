@@ -8,6 +8,7 @@ use super::check::Check;
 use crate::call::Lifetime;
 use crate::contract::{Contract, Effect, nearest};
 use crate::policy::{self, Rate, breaker, cache, deadline, pace, quota, retry};
+use crate::watch;
 
 /// The section of settings for single operations.
 const OPERATIONS: &str = "cache.operations";
@@ -36,8 +37,22 @@ impl Check<'_> {
             },
             cache: self.cache(),
             purchase: self.purchase(),
+            watch: self.watch(),
             protected: self.names("protected.vps"),
         }
+    }
+
+    fn watch(&mut self) -> watch::Options {
+        let options = watch::Options {
+            quick: self.duration("watch.quick"),
+            slow: self.duration("watch.slow"),
+            streams: self.whole("watch.streams", 0, 100_000),
+            look_first: self.flag("watch.look_first"),
+        };
+        if options.quick > options.slow {
+            self.wrong("watch.quick", "no more than watch.slow");
+        }
+        options
     }
 
     fn deadline(&mut self) -> deadline::Options {

@@ -222,7 +222,7 @@ fn judged(plan: &Message, message: &mut DynamicMessage, success: &Success) {
                 message.set_field(&field.descriptor, Value::String(words.as_str().to_owned()));
             }
             (Some(Judged::Pending), _) => message.set_field(&field.descriptor, Value::Bool(success.pending)),
-            (Some(Judged::Message), None) | (None, _) => {}
+            (Some(Judged::Message), None) | (Some(Judged::Seen) | None, _) => {}
         }
     }
 }

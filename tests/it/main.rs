@@ -58,5 +58,6 @@ mod tables;
 mod tls;
 mod traces;
 mod traffic;
+mod waiting;
 mod wallet;
 mod wire;

@@ -302,7 +302,7 @@ async fn nothing_that_a_caller_chooses_becomes_a_label() {
         assert!(round == 0 || scrape.0.len() == series, "{} series after {series}", scrape.0.len());
         series = scrape.0.len();
     }
-    let operations = contract().operations().iter().map(|operation| operation.name.as_str());
+    let operations = contract().all().map(|operation| operation.name.as_str());
     let known: Vec<&str> = operations
         .chain(Reason::ALL.iter().map(|reason| reason.as_str()))
         .chain(gizad::purchase::State::ALL.map(|state| state.as_str()))

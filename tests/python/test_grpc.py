@@ -158,6 +158,8 @@ def test_reflection_v1_answers_too(channel):
 
 def test_every_rpc_of_the_contract_is_called_here(stubs):
     called = {(service, method) for _, service, method, _ in CALLS} | {("Ticket", "GetTicket"), ("Ticket", "ReplyTicket"), ("Key", "RenewKey"), ("Action", "CallAction")}
+    # Those are in test_waiting.py.
+    called |= {("Vps", "WatchVps"), ("Wallet", "WatchDeposit")}
     # Those are in test_money.py.
     called |= {("Operation", method) for method in ("GetOperation", "ReconcileOperation", "ApproveOperation", "ResolveOperation", "WatchOperations")}
     declared = set()

@@ -13,6 +13,10 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::pulse::{Pulse, Stage};
 
+/// Stands beside an answer whose parts gizad has yet to find out, for a caller of whom it is known how many such it has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::edge) struct Streaming;
+
 /// From its head to the end of its answer, whether or not anybody waits for that.
 pub(super) struct Turn {
     pulse: Arc<Pulse>,
@@ -43,9 +47,10 @@ impl Turn {
         if is_alone && response.body().size_hint().exact().is_some() {
             return response;
         }
-        let leaving = Mark::new(&self.pulse, Stage::Leaving);
+        let leaving = Some(Mark::new(&self.pulse, Stage::Leaving));
         self.pulse.offers();
-        response.map(|body| Body::new(Leaving { body, is_offered: true, turn: self, _leaving: leaving }))
+        let is_stream = response.extensions().get::<Streaming>().is_some();
+        response.map(|body| Body::new(Leaving { body, is_offered: true, is_stream, turn: self, leaving }))
     }
 }
 
@@ -137,15 +142,24 @@ struct Leaving {
     body: Body,
     /// Whether it was given something that it has not yet come back from.
     is_offered: bool,
+    /// Whether gizad works at it while there is nothing to take.
+    is_stream: bool,
     turn: Turn,
-    _leaving: Mark,
+    leaving: Option<Mark>,
 }
 
 impl Leaving {
     fn offer(&mut self, is_offered: bool) {
         if self.is_offered != is_offered {
             self.is_offered = is_offered;
-            if is_offered { self.turn.pulse.offers() } else { self.turn.pulse.taken() }
+            if is_offered {
+                self.turn.pulse.offers()
+            } else {
+                self.turn.pulse.taken()
+            }
+            if self.is_stream {
+                self.leaving = is_offered.then(|| Mark::new(&self.turn.pulse, Stage::Leaving));
+            }
         }
     }
 }

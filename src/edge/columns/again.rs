@@ -70,7 +70,7 @@ pub(super) fn sent(reason: Reason) -> &'static [Sent] {
         Reason::AuditUnavailable | Reason::LedgerUnavailable | Reason::DeadlineExceeded => {
             &[Sent::Never, Sent::Maybe]
         }
-        Reason::OperationAbsent => &[Sent::Answered],
+        Reason::OperationAbsent | Reason::WaitedInVain => &[Sent::Answered],
         Reason::InvalidArgument | Reason::OperationState => &[Sent::Never, Sent::Answered],
         // By the provider, or by gizad, which looks before it sends.
         Reason::InsufficientBalance
@@ -149,6 +149,7 @@ pub(super) fn again(reason: Reason) -> Again {
         | Reason::UpstreamIpNotAllowed
         | Reason::UpstreamRedirected
         | Reason::UpstreamShapeUnknown
+        | Reason::WaitedInVain
         | Reason::Internal => Again::Changed,
         Reason::TwinInDoubt | Reason::OperationState | Reason::OutcomeUnknown => Again::Known,
         Reason::KeyReused | Reason::OperationGivenUp | Reason::OperationAbsent => Again::NewKey,

@@ -204,6 +204,11 @@ pub(super) fn words(reason: Reason) -> (&'static str, &'static str) {
             "The provider is down and left alone for a moment",
             "Nothing was sent, so calling again is safe, once `Retry-After` has passed.",
         ),
+        Reason::WaitedInVain => (
+            "What was waited for does not come any more",
+            "The call itself was carried out, so do not call again for that; the detail says what was seen instead. Look at the \
+             thing, and at the provider's panel.",
+        ),
         Reason::NotCached => ("There is nothing in memory", "Call without `only-if-cached`."),
         Reason::ShuttingDown => ("gizad is stopping", "Nothing was sent. Call again when it is back."),
         Reason::Internal => ("A mistake in gizad", "Report it with the request identifier."),

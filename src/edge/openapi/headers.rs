@@ -30,6 +30,11 @@ pub(super) fn parameters() -> Value {
             "How fresh the answer is to be (RFC 9111): `no-cache`, `max-age=SECONDS`, `only-if-cached`, `no-store`.",
             json!({"type": "string", "examples": ["max-age=60"]}),
         ),
+        "LastEventId": header(
+            "Last-Event-ID",
+            "The `id` of the event that you had last, so that it is not told again. `EventSource` sends it by itself.",
+            json!({"type": "string", "maxLength": 64, "examples": ["3608e2246c93a653"]}),
+        ),
         "IfNoneMatch": header(
             "If-None-Match",
             "The `ETag` of an answer that you have: if it is still the answer, you get 304 without a body.",
@@ -61,7 +66,8 @@ pub(super) fn headers() -> Value {
 /// Those of a success.
 pub(super) fn of_success(operation: &Operation) -> Value {
     let mut names = vec!["X-Request-Id", "Cache-Control"];
-    if operation.effect.is_read() && !operation.local && operation.effect != Effect::Secret {
+    let is_kept = operation.effect.is_read() && operation.effect != Effect::Secret;
+    if is_kept && !operation.local && operation.watch.is_none() {
         names.extend(["Cache-Status", "Age", "ETag"]);
     }
     if !operation.local {

@@ -70,7 +70,9 @@ fn concerns(reason: Reason, operation: &Operation) -> bool {
         Reason::HostnameMismatch => operation.term(Term::Confirm).is_some(),
         Reason::ActionNotAllowed => operation.upstream.name_from.is_some(),
         Reason::OutcomeUnknown => matches!(effect, Effect::Once | Effect::Spend),
-        Reason::NotCached => effect.is_read() && !local,
+        Reason::WaitedInVain => !operation.goals.is_empty(),
+        Reason::NotCached => effect.is_read() && !local && operation.watch.is_none(),
+        Reason::QuotaExceeded => !local || operation.watch.is_some(),
         Reason::InsufficientBalance
         | Reason::NotFound
         | Reason::NotOwned
@@ -89,7 +91,6 @@ fn concerns(reason: Reason, operation: &Operation) -> bool {
         | Reason::UpstreamFailed
         | Reason::UpstreamRedirected
         | Reason::UpstreamShapeUnknown
-        | Reason::QuotaExceeded
         | Reason::PaceExceeded
         | Reason::CircuitOpen => !local,
     }

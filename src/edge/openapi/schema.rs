@@ -40,7 +40,8 @@ impl<'a> Schemas<'a> {
         self.refer(&name, |schemas| {
             let mut properties = Map::new();
             let mut required = Vec::new();
-            for field in operation.free_fields() {
+            // How long to wait stands in the query.
+            for field in operation.free_fields().filter(|field| field.term != Some(Term::Wait)) {
                 properties.insert(field.name.clone(), schemas.told(field, schemas.asked(field)));
                 if is_required(field) {
                     required.push(field.name.as_str());

@@ -16,7 +16,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ances
 
 /// The pictures that an operation is answered with besides, each with its path.
 pub(in crate::edge) fn pictures(operation: &Operation) -> impl Iterator<Item = (Picture, String)> {
-    let drawn = code(operation).filter(|_| operation.verb == Verb::Get);
+    let drawn = code(operation).filter(|_| operation.verb == Verb::Get && operation.watch.is_none());
     let path = |picture: Picture| format!("{}/qr.{}", operation.path.template(), picture.extension());
     Picture::ALL.into_iter().filter(move |_| drawn.is_some()).map(move |picture| (picture, path(picture)))
 }

@@ -7,7 +7,9 @@ use axum::extract::RawPathParams;
 use prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, Value};
 use serde_json::Value as Json;
 
-use crate::contract::{Body, Enumeration, Field, Kind, Message, Operation, Violation, any, nearest, strict};
+use crate::contract::{
+    Body, Enumeration, Field, Kind, Message, Operation, Term, Violation, any, nearest, strict,
+};
 use crate::fault::{Fault, Reason};
 
 /// Reads a whole request and applies the contract's rules to it.
@@ -70,7 +72,7 @@ impl<'a> Reader<'a> {
     fn query(&mut self, query: &str) {
         let mut seen = HashSet::new();
         for (name, text) in form_urlencoded::parse(query.as_bytes()) {
-            if self.operation.body != Body::None {
+            if self.operation.body != Body::None && !self.is_wait(&name) {
                 self.wrong(&*name, "is not read from the query; send it in the JSON body");
                 continue;
             }
@@ -96,6 +98,11 @@ impl<'a> Reader<'a> {
             }
             self.text(&name, &text, &name);
         }
+    }
+
+    /// Whether a field says how long to wait, which is a term of the request and no part of what it sends.
+    fn is_wait(&self, name: &str) -> bool {
+        self.operation.term(Term::Wait).is_some_and(|field| field.name == name)
     }
 
     /// A parameter that has no field, given as `extra.NAME=text`.
@@ -136,7 +143,9 @@ impl<'a> Reader<'a> {
         for (name, json) in &members {
             match self.operation.free_fields().find(|field| field.name == *name) {
                 // Without a declared body the fields belong into the query; there mostly are none.
-                Some(field) if self.operation.body == Body::Whole => self.set(field, json, name),
+                Some(field) if self.operation.body == Body::Whole && !self.is_wait(name) => {
+                    self.set(field, json, name);
+                }
                 Some(_) => self.wrong(name, "is read from the query, not from a body"),
                 None => {
                     let what = self.unknown(name);

@@ -178,15 +178,6 @@ pub(super) fn read(operation: &Operation, matches: &ArgMatches) -> Result<Map<St
     Ok(fields)
 }
 
-/// The values of some fields, as far as they were given.
-pub(super) fn values(given: &[Field], matches: &ArgMatches) -> Result<Map<String, Json>, String> {
-    let mut fields = Map::new();
-    for field in given {
-        fields.extend(value(field, matches)?.map(|value| (field.name.clone(), value)));
-    }
-    Ok(fields)
-}
-
 fn value(field: &Field, matches: &ArgMatches) -> Result<Option<Json>, String> {
     let id = id(field);
     if matches.value_source(&id) != Some(ValueSource::CommandLine) {

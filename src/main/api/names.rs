@@ -91,7 +91,7 @@ mod tests {
     fn every_operation_has_a_name_of_its_own() {
         let contract = Contract::embedded().expect("sound");
         let mut seen = HashSet::new();
-        for operation in contract.operations() {
+        for operation in contract.all() {
             let named = Named::of(operation, contract);
             for word in std::iter::once(&named.word).chain(&named.other) {
                 assert!(
@@ -114,6 +114,9 @@ mod tests {
             ("WalletService.GetWallet", "wallet get"),
             ("WalletService.ListTransactions", "wallet transactions"),
             ("WalletService.CheckDeposit", "deposit check"),
+            ("WalletService.WatchDeposit", "deposit watch"),
+            ("VpsService.WatchVps", "vps watch"),
+            ("OperationService.WatchOperations", "operations watch"),
             ("CatalogService.ListVpsPlans", "catalog vps-plans"),
             ("TicketService.ListTickets", "tickets list"),
             ("TicketService.ReplyTicket", "tickets reply"),

@@ -60,7 +60,7 @@ impl Sending<'_> {
         }
     }
 
-    fn request(&self, fields: Map<String, Json>) -> Result<Request, u8> {
+    pub(super) fn request(&self, fields: Map<String, Json>) -> Result<Request, u8> {
         let mut request = Request::of(self.operation, fields).map_err(|unfit| {
             eprintln!("gizad: {unfit}");
             crate::USAGE

@@ -1,79 +1,70 @@
-//! Something watched: a line for each that is open, then one whenever something happens, until somebody ends it.
+//! Something watched: a line for what it is now, then one whenever it has changed, until nothing changes any more or somebody ends it.
 
-use clap::ArgMatches;
-use gizad::client::{Broken, Client, Request};
-use gizad::contract::{Contract, Kind, Watch};
-use serde_json::Value as Json;
+use gizad::client::{Broken, Opened};
+use gizad::contract::{Field, Kind, Message};
+use serde_json::{Map, Value as Json};
 
 use super::cells::{Moments, cell};
 use super::send::{Sending, print};
-use super::{FAILED, UNREACHABLE, Ways, arguments};
+use super::{FAILED, UNREACHABLE};
 
-/// How long one question waits for something to happen.
-const WAIT: &str = "25s";
 /// How many values of an item are shown.
 const SHOWN: usize = 6;
+/// The names of events that are no answer.
+const PROBLEM: &str = "problem";
+const END: &str = "end";
 
-/// Watches until it is ended, or gizad is gone.
-pub(super) async fn run(
-    contract: &Contract,
-    watch: &Watch,
-    matches: &ArgMatches,
-    client: &Client,
-    ways: &Ways,
-    place: &str,
-) -> u8 {
-    let Some(operation) = contract.operation(&watch.of) else { return FAILED };
-    let Some(items) = Watch::items(operation) else { return FAILED };
-    let Kind::Message(plan) = &items.kind else { return FAILED };
-    let given = match arguments::values(&watch.input.fields, matches) {
-        Ok(given) => given,
-        Err(why) => {
-            eprintln!("gizad: {why}");
-            return crate::USAGE;
-        }
-    };
-    let sending = Sending { contract, operation, client, ways, place: place.to_owned() };
-    let mut since = None;
-    loop {
-        let mut fields = given.clone();
-        match since {
-            None => drop(fields.insert(Watch::OPEN.to_owned(), Json::Bool(true))),
-            Some(change) => {
-                fields.insert(Watch::AFTER.to_owned(), Json::from(change));
-                fields.insert(Watch::WAIT.to_owned(), Json::from(WAIT));
-            }
-        }
-        let Ok(request) = Request::of(operation, fields) else { return FAILED };
-        let answer = match client.call(&request).await {
-            Ok(answer) if answer.is_success() => answer,
-            Ok(answer) => return sending.refused(&answer),
-            Err(Broken::Unreachable(why) | Broken::Off(why)) => {
-                eprintln!("gizad: {place} is gone: {why}");
-                return UNREACHABLE;
-            }
+impl Sending<'_> {
+    /// Watches to the end, or until gizad is gone.
+    pub(super) async fn watch(&self, fields: Map<String, Json>) -> u8 {
+        let request = match self.request(fields) {
+            Ok(request) => request,
+            Err(code) => return code,
         };
-        // The newest comes first there, and last here.
-        let listed = answer.body.get(&items.name).and_then(Json::as_array).into_iter().flatten();
-        for item in listed.rev() {
-            let line = if ways.json {
-                item.to_string()
-            } else {
-                let cells = plan
-                    .fields
-                    .iter()
-                    .filter(|field| !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Any));
-                let known = cells
-                    .filter_map(|field| item.get(&field.name).map(|json| cell(field, json, Moments::Short)));
-                known.take(SHOWN).collect::<Vec<_>>().join("  ")
+        let mut events = match self.client.open(&request).await {
+            Ok(Opened::Stream(events)) => events,
+            Ok(Opened::Answer(answer)) if answer.is_success() => return 0,
+            Ok(Opened::Answer(answer)) => return self.refused(&answer),
+            Err(broken) => return self.gone(&broken),
+        };
+        loop {
+            let event = match events.next().await {
+                Ok(Some(event)) => event,
+                Ok(None) => return self.gone(&Broken::Off("the stream has ended".to_owned())),
+                Err(broken) => return self.gone(&broken),
             };
-            if !print(&format!("{line}\n")) {
-                return FAILED;
+            match event.name.as_str() {
+                END => return 0,
+                PROBLEM => return self.refused(&event.problem()),
+                _ => {
+                    if !print(&self.line(&event.data)) {
+                        return FAILED;
+                    }
+                }
             }
         }
-        match answer.body.get(Watch::LATEST).and_then(Json::as_i64) {
-            Some(change) => since = Some(change),
-            None => return FAILED,
+    }
+
+    fn gone(&self, broken: &Broken) -> u8 {
+        let (Broken::Unreachable(why) | Broken::Off(why)) = broken;
+        eprintln!("gizad: {} is gone: {why}", self.place);
+        UNREACHABLE
+    }
+
+    /// An answer in a line.
+    fn line(&self, answer: &Json) -> String {
+        if self.ways.json {
+            return format!("{answer}\n");
         }
+        let plan: &Message = &self.operation.output;
+        let is_cell = |field: &&Field| {
+            !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Any) && field.vietqr.is_none()
+        };
+        let known = plan
+            .fields
+            .iter()
+            .filter(is_cell)
+            .filter_map(|field| answer.get(&field.name).map(|json| cell(field, json, Moments::Short)));
+        known.take(SHOWN).collect::<Vec<_>>().join("  ") + "\n"
     }
 }

@@ -273,6 +273,7 @@ pub(super) fn health(answer: &Answer) -> Health {
         | Reason::QuotaExceeded
         | Reason::PaceExceeded
         | Reason::CircuitOpen
+        | Reason::WaitedInVain
         | Reason::NotCached
         | Reason::ShuttingDown
         | Reason::Internal => Health::Unknown,

@@ -82,6 +82,7 @@ impl Entry {
             memory: Some(call::Memory { taken, age, lifetime, public: self.public, kept: true }),
             limit: None,
             standing: None,
+            news: None,
         }
     }
 

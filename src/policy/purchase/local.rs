@@ -14,7 +14,7 @@ use super::order::Provider;
 use super::part::Part;
 use super::refused::unwritten;
 use super::run;
-use super::{reconcile, shown};
+use super::{news, reconcile, shown};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Key, Reply, Scope};
 use crate::contract::{Violation, Watch};
@@ -25,9 +25,9 @@ use crate::purchase::{Event, Record, State, step};
 /// How many operations are listed if the caller does not say.
 const PAGE: u32 = 50;
 /// How often it is looked what other processes have written.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The rule of an answer from the record.
-const RECORDED: &str = "recorded";
+pub(super) const RECORDED: &str = "recorded";
 
 /// Answers one such call.
 pub(super) async fn answer(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
@@ -35,6 +35,7 @@ pub(super) async fn answer(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> 
     let method = call.operation.name.rsplit('.').next().unwrap_or_default();
     match method {
         "ListOperations" => list(&desk, &ledger, &call).await,
+        "WatchOperations" => Ok(news::answer(desk.clone(), ledger, &call)),
         "GetOperation" => get(&desk, &ledger, &call).await,
         "ReconcileOperation" => {
             admin(&call)?;
@@ -52,6 +53,12 @@ pub(super) async fn answer(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> 
 /// Whether a caller sees and decides what is another's.
 fn is_admin(call: &Call) -> bool {
     call.scopes.has(Scope::Admin)
+}
+
+/// Whose operations are asked for: its own, unless it sees those of others.
+pub(super) fn seen_by(call: &Call) -> Option<String> {
+    let wanted = Some(text(call, "caller")).filter(|caller| !caller.is_empty());
+    if is_admin(call) { wanted } else { Some(call.caller.as_str().to_owned()) }
 }
 
 /// Refuses whoever decides only for itself.
@@ -82,7 +89,7 @@ async fn own(ledger: &Ledger, call: &Call) -> Result<Record, Fault> {
 
 async fn get(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> {
     let mut written = desk.announcements();
-    let asked = duration(&text(call, "wait"));
+    let asked = call.wait();
     // A little is left for the answer itself.
     let most = call.deadline.left().saturating_sub(Duration::from_millis(100));
     let until = ambient::instant() + asked.min(most);
@@ -101,25 +108,11 @@ async fn get(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> 
     }
 }
 
-/// `30s`, `500ms`, `2m`; the contract has seen to it that it is one, or nothing.
-fn duration(text: &str) -> Duration {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number = number.parse().unwrap_or(0);
-    match unit {
-        "ms" => Duration::from_millis(number),
-        "m" => Duration::from_secs(number * 60),
-        _ => Duration::from_secs(number),
-    }
-}
-
 async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault> {
     let states = call.request.get_field_by_name("states");
     let states = states.as_ref().and_then(|value| value.as_list()).unwrap_or_default().iter();
     let states = states.filter_map(Value::as_enum_number).filter_map(|state| State::try_from(state).ok());
     let filled = |text: String| Some(text).filter(|text| !text.is_empty());
-    let wanted = filled(text(call, "caller"));
-    let caller = if is_admin(call) { wanted } else { Some(call.caller.as_str().to_owned()) };
     let size = call.request.get_field_by_name("page_size").and_then(|size| size.as_i32()).unwrap_or(0);
     let size = u32::try_from(size).ok().filter(|size| *size > 0).unwrap_or(PAGE);
     let after = match text(call, "page_token") {
@@ -132,7 +125,7 @@ async fn list(desk: &Desk, ledger: &Ledger, call: &Call) -> Result<Reply, Fault>
     let behind = call.request.get_field_by_name(Watch::AFTER).and_then(|place| place.as_i64());
     let behind = behind.filter(|_| call.request.has_field_by_name(Watch::AFTER));
     let filter = Filter {
-        caller,
+        caller: seen_by(call),
         key: filled(text(call, "request_id")),
         states: states.map(|state| state.as_str().to_owned()).collect(),
         from_ms: moment(&call.request, "created_from"),
@@ -165,7 +158,7 @@ async fn listed(
     filter: &Filter,
 ) -> Result<(i64, Vec<Record>), Fault> {
     let mut written = desk.announcements();
-    let wait = duration(&text(call, Watch::WAIT));
+    let wait = call.wait();
     let most = call.deadline.left().saturating_sub(Duration::from_millis(100));
     let until = ambient::instant() + wait.min(most);
     loop {

@@ -1,0 +1,253 @@
+//! Everything that is looked at, and for whom.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use prost_reflect::DynamicMessage;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::Options;
+use super::look::{Key, Seen, Subject};
+use crate::ambient;
+use crate::call::{Call, Caller, Limit, Reply};
+use crate::contract::Operation;
+use crate::fault::{Fault, Reason};
+
+/// How it asks.
+pub type Ask = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>> + Send + Sync>;
+
+/// For how long what is seen may be from before what was done last.
+const LAG: Duration = Duration::from_secs(120);
+/// When it makes sense to open a stream again that was one too many.
+const LATER: Duration = Duration::from_secs(5);
+
+/// Everything that is looked at.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    options: RwLock<Options>,
+    ask: OnceLock<Ask>,
+    tasks: TaskTracker,
+    state: Mutex<State>,
+    closing: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    subjects: HashMap<Key, Arc<Subject>>,
+    /// What was done last, by what it was done to.
+    done: HashMap<Key, Done>,
+    streams: HashMap<Caller, usize>,
+}
+
+/// That something was done to a thing: when, and to what it leads.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    at: Instant,
+    wanted: i32,
+    /// Whether it was sure to come to something new.
+    anew: bool,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hub")
+    }
+}
+
+impl Hub {
+    /// One that looks at nothing yet, in tasks that nobody waits for.
+    #[must_use]
+    pub fn new(options: Options, tasks: TaskTracker) -> Self {
+        Self(Arc::new(Shared {
+            options: RwLock::new(options),
+            ask: OnceLock::new(),
+            tasks,
+            state: Mutex::default(),
+            closing: watch::Sender::new(false),
+        }))
+    }
+
+    /// How it is to ask.
+    pub fn asks_by(&self, ask: Ask) {
+        let _first = self.0.ask.set(ask);
+    }
+
+    /// Takes new settings over.
+    pub fn change(&self, options: Options) {
+        *self.0.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+    }
+
+    /// Ends all waiting and every stream: gizad is stopping.
+    pub fn close(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    /// Whether it was ended, and whoever asks can wait for that.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.0.closing.subscribe()
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        *self.0.options.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many things are looked at, and how many streams are open.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.subjects.len(), state.streams.values().sum())
+    }
+
+    /// A place for one more stream of a caller.
+    ///
+    /// # Errors
+    /// When it has as many as it may.
+    pub fn slot(&self, caller: &Caller) -> Result<Slot, Fault> {
+        let most = self.options().streams;
+        let mut state = self.state();
+        let count = state.streams.entry(caller.clone()).or_default();
+        if *count >= most {
+            let quota = u32::try_from(most).unwrap_or(u32::MAX);
+            let limit = Limit { name: "streams", quota, window: LATER, remaining: 0, reset: LATER };
+            let detail = format!(
+                "this caller has {most} streams open, which is as many as it may have (watch.streams)"
+            );
+            let fault = Fault::new(Reason::QuotaExceeded, detail);
+            return Err(Fault { retry_after: Some(LATER), limit: Some(limit), ..fault });
+        }
+        *count += 1;
+        Ok(Slot { hub: self.clone(), caller: caller.clone() })
+    }
+
+    /// Something is about to be done to a thing that leads to this state of it.
+    pub fn begins(&self, key: &Key, wanted: i32, anew: bool) {
+        let at = ambient::instant();
+        let mut state = self.state();
+        state.done.retain(|_, done| done.at.elapsed() < LAG);
+        state.done.insert(key.clone(), Done { at, wanted, anew });
+        if let Some(subject) = state.subjects.get(key) {
+            subject.stir();
+        }
+    }
+
+    /// What was done to a thing was seen to have come about, so that what is seen from now on is not from before.
+    pub fn settles(&self, key: &Key) {
+        self.state().done.remove(key);
+    }
+
+    /// Whether what is seen of a thing may be from before something that leads to another state of it.
+    #[must_use]
+    pub fn is_doubtful(&self, key: &Key, wanted: i32) -> bool {
+        let state = self.state();
+        let done = state.done.get(key).filter(|done| done.at.elapsed() < LAG);
+        done.is_some_and(|done| done.anew || done.wanted != wanted)
+    }
+
+    /// Looks at something as long as the answer is kept.
+    #[must_use]
+    pub fn watch(&self, operation: &'static Operation, request: DynamicMessage) -> Watching {
+        let key = Key::new(operation, &request);
+        let mut state = self.state();
+        match state.subjects.entry(key.clone()) {
+            Entry::Occupied(known) => {
+                let subject = known.get().clone();
+                Watching { seen: subject.seen.subscribe(), subject }
+            }
+            Entry::Vacant(place) => {
+                let subject = Arc::new(Subject::new(key, operation, request));
+                place.insert(subject.clone());
+                // Subscribed before it runs, so that it sees that somebody is there.
+                let seen = subject.seen.subscribe();
+                self.0.tasks.spawn(run(self.clone(), subject.clone()));
+                Watching { seen, subject }
+            }
+        }
+    }
+
+    /// Forgets a thing that nobody wants to know any more.
+    fn forget(&self, subject: &Subject) -> bool {
+        let mut state = self.state();
+        let is_done = subject.seen.receiver_count() == 0;
+        if is_done {
+            state.subjects.remove(&subject.key);
+            if state.subjects.is_empty() {
+                state.subjects.shrink_to_fit();
+            }
+        }
+        is_done
+    }
+}
+
+/// Looks again and again, as long as somebody wants to know. Whoever comes back within a rest goes on from what was seen, so
+/// that nobody has it looked at more often by leaving and coming.
+async fn run(hub: Hub, subject: Arc<Subject>) {
+    let (Some(ask), mut closing) = (hub.0.ask.get().cloned(), hub.closing()) else { return };
+    loop {
+        subject.look(&ask).await;
+        tokio::select! {
+            () = subject.pause(|| hub.options()) => {}
+            _ = closing.wait_for(|closing| *closing) => return,
+        }
+        if hub.forget(&subject) {
+            return;
+        }
+    }
+}
+
+/// What is looked at, for one who wants to know.
+pub struct Watching {
+    /// What was seen, and when there is more.
+    pub seen: watch::Receiver<Seen>,
+    subject: Arc<Subject>,
+}
+
+impl Watching {
+    /// Has it looked at soon.
+    pub fn stir(&self) {
+        self.subject.stir();
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watching")
+    }
+}
+
+/// A place for a stream.
+pub struct Slot {
+    hub: Hub,
+    caller: Caller,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.hub.state().streams.entry(self.caller.clone()) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
