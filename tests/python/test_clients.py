@@ -57,7 +57,7 @@ def order(tmp_path):
 @contextlib.contextmanager
 def started(client, gateway, *arguments, **environment):
     """One that runs, which ends with the block, and in any case after a minute and a half."""
-    environment = {**os.environ, "GIZAD_TARGET": gateway["api"], **environment}
+    environment = {**os.environ, "SHOP_GIZAD": gateway["api"], **environment}
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     # In a group of its own, for one that is a script and starts others.
     with subprocess.Popen([*client, *map(str, arguments)], env=environment, start_new_session=True, **pipes) as one:
@@ -103,7 +103,7 @@ def eventually(true, what):
 def test_it_reads(client, gateway):
     balance = control_get(gateway, "/state")["balance"]
     assert run(client, gateway, "wallet") == (0, f"{balance} VND\n", "")
-    assert run(client, gateway, "wallet", GIZAD_TARGET=f"unix:{gateway['socket']}") == (0, f"{balance} VND\n", "")
+    assert run(client, gateway, "wallet", SHOP_GIZAD=f"unix:{gateway['socket']}") == (0, f"{balance} VND\n", "")
 
 
 @pytest.mark.parametrize("fault, told", [
@@ -152,7 +152,7 @@ def test_it_does_not_repeat_what_nobody_knows_but_asks(client, gateway, control,
 
 def test_a_way_that_breaks_under_a_purchase_leads_to_one(client, gateway, control, order, way):
     control(gateway, "/faults", {"action": "create_vps", "kind": "delay", "ms": 1000})
-    with started(client, gateway, "buy", order, GIZAD_TARGET=way.address) as one:
+    with started(client, gateway, "buy", order, SHOP_GIZAD=way.address) as one:
         eventually(lambda: sent(gateway, order) == 1, "it was not sent")
         way.cut()
         out, err = one.communicate()
@@ -162,7 +162,7 @@ def test_a_way_that_breaks_under_a_purchase_leads_to_one(client, gateway, contro
 
 def test_it_watches_over_a_way_that_breaks(client, gateway, control, order, way):
     control(gateway, "/faults", {"action": "create_vps", "kind": "close_before"})
-    with started(client, gateway, "buy", order) as buying, started(client, gateway, "watch", GIZAD_TARGET=way.address) as watching:
+    with started(client, gateway, "buy", order) as buying, started(client, gateway, "watch", SHOP_GIZAD=way.address) as watching:
         key = order.with_name("order.json.key")
         doubt = waited_for(watching, "IN_DOUBT")
         way.cut()
@@ -202,7 +202,7 @@ def guarded(tmp_path_factory):
 
 def test_it_shows_a_token(client, guarded):
     gateway, token = guarded
-    code, out, err = run(client, gateway, "wallet", GIZAD_TOKEN_FILE=str(token))
+    code, out, err = run(client, gateway, "wallet", SHOP_TOKEN_FILE=str(token))
     assert (code, err) == (0, "") and out.endswith(" VND\n")
     code, out, err = run(client, gateway, "wallet")
     assert code == 1 and "UNAUTHENTICATED" in err and "again in" not in err, err

@@ -62,7 +62,7 @@ def typed(commands, gateway, settings, folder):
     environment = {f"GIZAD_{name.upper()}": value for name, value in settings.items()}
     # `buf` and `shop` are what somebody has who follows clients.md.
     path = f"{BINARY.parent}:{ROOT / 'tests' / 'python' / 'typed'}:{os.environ['PATH']}"
-    environment |= {"GIZAD_LISTEN_ADMIN": gateway["admin"], "GIZAD_TARGET": gateway["api"], "PATH": path}
+    environment |= {"GIZAD_LISTEN_ADMIN": gateway["admin"], "SHOP_GIZAD": gateway["api"], "PATH": path}
     told = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=folder, env=os.environ | environment, timeout=300,
                           stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=False).stdout
     for ours, theirs in addresses.items():

@@ -4,7 +4,7 @@
 //	shop buy order.json      # the key of the purchase is kept in order.json.key
 //	shop watch
 //
-// GIZAD_TARGET is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), GIZAD_TOKEN_FILE has the token, if one is needed.
+// SHOP_GIZAD is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), SHOP_TOKEN_FILE has the token, if one is needed.
 package main
 
 import (
@@ -37,7 +37,7 @@ func tell(operation *gizad.Operation) {
 }
 
 func run(arguments []string) (int, error) {
-	gateway, err := client.New(cmp.Or(os.Getenv("GIZAD_TARGET"), "localhost:7070"), os.Getenv("GIZAD_TOKEN_FILE"))
+	gateway, err := client.New(cmp.Or(os.Getenv("SHOP_GIZAD"), "localhost:7070"), os.Getenv("SHOP_TOKEN_FILE"))
 	if err != nil {
 		return 1, err
 	}

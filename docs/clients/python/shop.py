@@ -4,7 +4,7 @@
     shop.py buy order.json      # the key of the purchase is kept in order.json.key
     shop.py watch
 
-GIZAD_TARGET is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), GIZAD_TOKEN_FILE has the token, if one is needed.
+SHOP_GIZAD is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), SHOP_TOKEN_FILE has the token, if one is needed.
 """
 
 import os
@@ -40,7 +40,7 @@ def main(client, command, *arguments):
 
 
 if __name__ == "__main__":
-    client = Client(os.environ.get("GIZAD_TARGET", "localhost:7070"), os.environ.get("GIZAD_TOKEN_FILE"))
+    client = Client(os.environ.get("SHOP_GIZAD", "localhost:7070"), os.environ.get("SHOP_TOKEN_FILE"))
     try:
         sys.exit(main(client, *(sys.argv[1:] or ["help"])))
     except Failure as failure:

@@ -6,7 +6,7 @@
 //! gizad-client-example watch
 //! ```
 //!
-//! `GIZAD_TARGET` is where gizad is (`localhost:7070`, `unix:/run/gizad/gizad.sock`), `GIZAD_TOKEN_FILE` has the token, if one is
+//! `SHOP_GIZAD` is where gizad is (`localhost:7070`, `unix:/run/gizad/gizad.sock`), `SHOP_TOKEN_FILE` has the token, if one is
 //! needed.
 
 use std::error::Error;
@@ -55,8 +55,8 @@ fn tell(operation: &Operation) {
 }
 
 async fn run(arguments: &[&str]) -> Result<ExitCode, Box<dyn Error>> {
-    let target = env::var("GIZAD_TARGET").unwrap_or_else(|_| "localhost:7070".to_owned());
-    let client = Client::new(&target, env::var_os("GIZAD_TOKEN_FILE").map(Into::into))?;
+    let target = env::var("SHOP_GIZAD").unwrap_or_else(|_| "localhost:7070".to_owned());
+    let client = Client::new(&target, env::var_os("SHOP_TOKEN_FILE").map(Into::into))?;
     match arguments {
         ["wallet"] => match client.balance().await? {
             Some(balance) => println!("{balance} VND"),

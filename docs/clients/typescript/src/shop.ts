@@ -4,7 +4,7 @@
 //     node dist/shop.js buy order.json      # the key of the purchase is kept in order.json.key
 //     node dist/shop.js watch
 //
-// GIZAD_TARGET is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), GIZAD_TOKEN_FILE has the token, if one is needed.
+// SHOP_GIZAD is where gizad is (localhost:7070, unix:/run/gizad/gizad.sock), SHOP_TOKEN_FILE has the token, if one is needed.
 
 import { readFileSync } from "node:fs";
 import { fromJsonString } from "@bufbuild/protobuf";
@@ -37,7 +37,7 @@ async function main(client: Client, command?: string, file?: string): Promise<nu
   return 2;
 }
 
-const client = new Client(process.env["GIZAD_TARGET"], process.env["GIZAD_TOKEN_FILE"]);
+const client = new Client(process.env["SHOP_GIZAD"], process.env["SHOP_TOKEN_FILE"]);
 try {
   process.exitCode = await main(client, ...process.argv.slice(2));
 } catch (failure) {
