@@ -75,9 +75,8 @@ async fn it_looks_often_at_first_rarely_later_and_never_for_nobody() {
     provider.power.store(2, Relaxed);
     sleep(Duration::from_secs(300)).await;
     provider.power.store(1, Relaxed);
-    sleep(Duration::from_secs(33)).await;
-    let soon = provider.within(10).await;
-    assert!((4..=12).contains(&soon), "often again, because it has changed: {soon}");
+    let soon = provider.within(60).await;
+    assert!(soon >= 12, "often again, because it has changed: {soon}");
     drop(watchers);
     // The rest of a pause, in which whoever comes back goes on from what was seen.
     sleep(Duration::from_secs(40)).await;

@@ -99,7 +99,7 @@ async fn the_status_says_how_everything_stands() {
             {"name": "anonymous", "scopes": ["read", "sensitive", "write", "spend", "admin"], "operations": null,
              "expires": null, "expired": false, "budget": wallet(2 * PRICE, 500_000, Some(5_000_000)),
              "quota": {"left": 16, "of": 20, "window_s": 1200.0, "whole_again_in_s": "a number"}},
-            {"name": "ci", "scopes": ["read", "spend"], "operations": 5, "expires": "2001-02-03T04:05:06Z", "expired": true,
+            {"name": "ci", "scopes": ["read", "spend"], "operations": 6, "expires": "2001-02-03T04:05:06Z", "expired": true,
              "budget": wallet(0, 7, None), "quota": {"left": 10, "of": 10, "window_s": 5.0, "whole_again_in_s": "a number"}},
         ],
         "latency": status["latency"],
