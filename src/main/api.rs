@@ -101,12 +101,15 @@ pub(super) fn commands(contract: &Contract) -> Vec<Command> {
     let mut order = 100;
     let mut commands = Vec::new();
     for group in groups(contract, &comments) {
-        let usual = group.usual().map(|(named, _)| named.word.clone());
         let mut command = Command::new(group.name.clone())
             .about(group.about.trim_end_matches('.').to_owned())
             .args(common());
-        command = match &usual {
-            Some(word) => command.after_help(format!("Without a command: {word}.")),
+        command = match group.usual() {
+            // By itself the group is that command, with its options; what stands before another command would be lost.
+            Some((named, operation)) => command
+                .after_help(format!("Without a command: {}.", named.word))
+                .args(arguments::of(operation, &comments))
+                .args_conflicts_with_subcommands(true),
             None => command.subcommand_required(true).arg_required_else_help(true),
         };
         order += 1;
@@ -207,12 +210,7 @@ pub(super) fn run(contract: &Contract, group: &str, matches: &ArgMatches) -> Exi
         None => group.usual(),
     };
     let Some((_, operation)) = row else { return super::unable("there is no such command") };
-    // A group without a command has none of its arguments.
-    let fields = match word {
-        Some(_) => arguments::read(operation, inner),
-        None => Ok(serde_json::Map::new()),
-    };
-    match fields {
+    match arguments::read(operation, inner) {
         Ok(fields) => {
             let sending = send::Sending {
                 contract,

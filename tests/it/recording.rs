@@ -87,7 +87,8 @@ async fn what_was_recorded_is_private_and_can_be_played() {
     assert_eq!(played, expected);
     // What is not in it is not made up.
     let unknown = gateway.get("/vps/4711/status").await;
-    assert_eq!((unknown.status, unknown.reason().as_str()), (502, "UPSTREAM_FAILED"), "{}", unknown.text);
+    assert_eq!((unknown.status, unknown.reason().as_str()), (409, "UPSTREAM_REFUSED"), "{}", unknown.text);
+    assert!(unknown.text.contains("the recording has no further answer to vps_status"), "{}", unknown.text);
     let again = gateway.rest("POST", "/vps/1/reboot", Some(&json!({}))).await;
     assert_eq!(again.reason(), "OUTCOME_UNKNOWN", "{}", again.text);
 }

@@ -12,14 +12,16 @@ const INDENT: &str = "  ";
 
 /// An answer as text, and how many columns were left out for want of room.
 pub(super) fn answer(operation: &Operation, json: &Json, room: Option<usize>) -> (String, usize) {
-    let listed = Watch::items(operation).and_then(|field| match (&field.kind, json.get(&field.name)) {
+    // What has a list in it, such as a ticket its replies, is one thing all the same.
+    let items = Watch::items(operation).filter(|_| is_list(operation));
+    let listed = items.and_then(|field| match (&field.kind, json.get(&field.name)) {
         (Kind::Message(plan), Some(Json::Array(items))) => Some((plan, items)),
         _ => None,
     });
     match listed {
-        Some((_, items)) if items.is_empty() && operation.effect.is_read() => ("nothing\n".to_owned(), 0),
-        Some((plan, items)) if operation.result.is_none() && is_list(operation) => table(plan, items, room),
-        _ => {
+        Some((_, items)) if items.is_empty() => ("nothing\n".to_owned(), 0),
+        Some((plan, items)) => table(plan, items, room),
+        None => {
             let mut out = String::new();
             single(&operation.output, json, "", &mut out);
             (out, 0)
