@@ -64,7 +64,7 @@ impl Events {
 /// The event of a block of lines; nothing for comments and for what is said to browsers.
 fn event(block: &str) -> Option<Event> {
     let (mut name, mut data) = (String::new(), None);
-    for line in block.lines() {
+    for line in block.lines().filter(|line| !line.is_empty()) {
         let (field, value) = line.split_once(": ")?;
         match field {
             "event" => value.clone_into(&mut name),
