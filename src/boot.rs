@@ -123,6 +123,9 @@ async fn run(
     }
     let tasks = TaskTracker::new();
     let traffic = Traffic::new(contract, &settings.policy);
+    if control.is_none() {
+        traffic.has_a_past();
+    }
     let since = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();

@@ -212,8 +212,9 @@ impl Exchange {
 
     fn understand(&self, call: &Call, received: &Received) -> Result<Reply, Fault> {
         let (mapping, effect) = (self.way.mapping(), call.effect);
-        let operation = mapping.of(call.operation);
-        let judge = Judge { operation, effect, words: &self.way.options.words };
+        // Whether it worked is judged by the contract alone: what an operator has added says where things are, and turns no refusal
+        // into a success.
+        let judge = Judge { operation: call.operation, effect, words: &self.way.options.words };
         let own = secrets(call);
         let scrub = |text: &str| {
             own.iter().fold(self.credentials.scrub(text), |text, secret| text.replace(secret, REDACTED))
@@ -221,7 +222,8 @@ impl Exchange {
         let scrub_tree = |tree: &mut Json| self.credentials.scrub_tree(tree);
         let success = judge
             .judge(received, scrub, scrub_tree)
-            .map_err(|fault| weighed(operation, effect, received, fault))?;
+            .map_err(|fault| weighed(call.operation, effect, received, fault))?;
+        let operation = mapping.of(call.operation);
         match decode::decode(operation, &call.request, &success, effect.is_repeatable()) {
             Ok(message) => Ok(Reply::new(message, success.rule, success.noisy)),
             Err(Unfit::Minimum(rule)) => {

@@ -14,7 +14,7 @@ mod news;
 use std::time::Duration;
 
 pub use goal::{Outcome, wait};
-pub use hub::{Ask, Hub, Slot, Watching};
+pub use hub::{Ask, Begun, Hub, Slot, Watching};
 pub use look::{Key, Seen, Sight, What};
 pub use news::news;
 

@@ -19,7 +19,7 @@ use crate::settings::{Mistake, Pair, Settings, Source, Watched};
 use crate::upstream::Upstream;
 
 /// The sections that are taken over without a restart.
-const LIVE: [&str; 15] = [
+const LIVE: [&str; 16] = [
     "access.",
     "callers.",
     "credentials.",
@@ -34,6 +34,7 @@ const LIVE: [&str; 15] = [
     "protected.",
     "log.level",
     "reload.",
+    "watch.",
     "upstream.mapping",
 ];
 

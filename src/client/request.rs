@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use crate::contract::{Body, Operation};
+use crate::contract::{Body, Operation, Term};
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,18 +52,25 @@ impl Request {
             }
             path.push_str(&escaped(&value));
         }
+        // How long to wait is no part of what is asked for, and stands in the query whatever the body is.
+        let wait = operation.term(Term::Wait).and_then(|field| {
+            let value = fields.shift_remove(&field.name)?;
+            Some((field.name.clone(), value))
+        });
+        let mut asked: Map<String, Json> = wait.into_iter().collect();
         let body = match &operation.body {
             Body::Whole => Some(Json::Object(fields)),
             Body::Field(name) => Some(fields.shift_remove(name).unwrap_or_else(|| Json::Object(Map::new()))),
             Body::None => {
-                let query = query(fields);
-                if !query.is_empty() {
-                    path.push('?');
-                    path.push_str(&query);
-                }
+                asked.extend(fields);
                 None
             }
         };
+        let query = query(asked);
+        if !query.is_empty() {
+            path.push('?');
+            path.push_str(&query);
+        }
         Ok(Self { method: operation.verb.as_str(), path, headers: Vec::new(), body })
     }
 }

@@ -109,6 +109,8 @@ pub(super) fn vietqr(option: &DynamicMessage) -> VietQr {
         amount: name("amount_vnd"),
         note: name("note"),
         state: name("state"),
+        paid: name("paid"),
+        expires: name("expires"),
     }
 }
 
@@ -121,7 +123,8 @@ pub(super) fn unmakeable(output: &Message) -> Vec<String> {
         let parts = [(&of.bank, text), (&of.account, text), (&of.note, text)];
         let whole = parts.iter().all(|(name, wanted)| is(name, *wanted))
             && is(&of.amount, |kind| matches!(kind, Kind::Int64))
-            && is(&of.state, |kind| matches!(kind, Kind::Enum(_)));
+            && is(&of.state, |kind| matches!(kind, Kind::Enum(_)))
+            && [&of.paid, &of.expires].iter().all(|name| is(name, |kind| matches!(kind, Kind::Timestamp)));
         if !whole || !matches!(field.kind, Kind::Text) {
             wrong.push(format!(
                 "`vietqr` of {:?} names a field that is not there, or of another kind",

@@ -97,6 +97,10 @@ pub struct VietQr {
     pub note: String,
     /// How far the payment has come.
     pub state: String,
+    /// When it was paid.
+    pub paid: String,
+    /// Until when it can be.
+    pub expires: String,
 }
 
 impl Field {

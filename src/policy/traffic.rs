@@ -148,6 +148,11 @@ impl Traffic {
         self.underway.shown()
     }
 
+    /// Another gizad may have had something done just before.
+    pub fn has_a_past(&self) {
+        self.hub.has_a_past();
+    }
+
     /// Answers everyone who waits for something to come about, and ends every stream: gizad is stopping.
     pub fn end_watches(&self) {
         self.hub.close();

@@ -16,8 +16,8 @@ use super::{Answer, Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, News, Reply, Wishes, With};
 use crate::contract::{Contract, Goal, Operation, Term, same};
-use crate::fault::{Fault, Reason};
-use crate::watch::{Hub, Key, Outcome, Seen, Watching, What, news, wait};
+use crate::fault::{Fault, Reason, Sent};
+use crate::watch::{Begun, Hub, Key, Outcome, Seen, Watching, What, news, wait};
 
 /// How long the look may take that comes before a command, and what part of its time.
 const LOOK: Duration = Duration::from_secs(10);
@@ -55,12 +55,12 @@ impl<S: Inner> Waiting<S> {
     async fn stream(self, call: Call) -> Answer {
         let Some(watch) = &call.operation.watch else { return self.inner.oneshot(call).await };
         let slot = self.hub.slot(&call.caller)?;
+        (self.charge)(&call.caller)?;
         if call.operation.local {
             let reply = self.inner.oneshot(call).await?;
             let news = reply.news.as_ref().map(|news| news.map(|coming| With(coming, slot)));
             return Ok(Reply { news, ..reply });
         }
-        (self.charge)(&call.caller)?;
         let of = self.operation(&watch.of)?;
         let mut watching = self.hub.watch(of, same(of, &call.request));
         let seen = self.first(&mut watching).await?;
@@ -130,12 +130,15 @@ impl<S: Inner> Waiting<S> {
             // What is not known is not different.
             changed = (state != 0).then_some(true);
         }
-        for (key, goal) in &subjects {
-            self.hub.begins(key, goal.reached, goal.anew);
-        }
+        let begins = |(key, goal): &(Key, &Goal)| self.hub.begins(key, goal.reached, goal.anew);
+        let begun: Vec<Begun> = subjects.iter().map(begins).collect();
         let (operation, request, deadline) = (call.operation, call.request.clone(), call.deadline.clone());
         let time = call.wait();
-        let reply = self.inner.clone().oneshot(call).await?;
+        let answer = self.inner.clone().oneshot(call).await;
+        // What was refused, or never sent, leads nowhere; and what was done before it still may.
+        let is_undone = answer.as_ref().is_err_and(|fault| fault.sent != Sent::Maybe);
+        begun.iter().for_each(|begun| self.hub.ends(begun, is_undone));
+        let reply = answer?;
         let mut message = reply.content.message().clone();
         let _set = changed.map(|changed| told::changed(&mut message, changed));
         // What was only checked leads nowhere.
@@ -199,7 +202,7 @@ impl<S: Inner> Waiting<S> {
             if !reached {
                 break;
             }
-            self.hub.settles(&key);
+            self.hub.settles(&key, goal.reached, since);
         }
         Ok(waited)
     }

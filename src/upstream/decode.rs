@@ -8,6 +8,7 @@ use prost_reflect::{DynamicMessage, Value};
 use serde_json::{Map, Value as Json};
 
 use super::judge::{Success, is_envelope, is_message};
+use crate::ambient;
 use crate::contract::{Field, Judged, Kind, Message, Operation, Shape, any, fold};
 use crate::vietqr::{Transfer, payload};
 
@@ -249,10 +250,19 @@ fn payable(plan: &Message, message: &mut DynamicMessage) {
         let is_awaited = plan.field(&of.state).is_some_and(|state| match &state.kind {
             Kind::Enum(states) => {
                 let now = message.get_field(&state.descriptor).as_enum_number().unwrap_or_default();
-                now == 0 || states.by_number(now).is_some_and(|state| state.pending)
+                // A word that nobody knows may say that it is paid.
+                let is_unsaid = now == 0 && !is_mentioned(state, plan, message);
+                is_unsaid || states.by_number(now).is_some_and(|state| state.pending)
             }
             _ => false,
         });
+        let moment = |name: &str| {
+            let field = plan.field(name).filter(|field| message.has_field(&field.descriptor))?;
+            let value = message.get_field(&field.descriptor);
+            value.as_message()?.get_field_by_name("seconds")?.as_i64()
+        };
+        let is_over = moment(&of.paid).is_some()
+            || moment(&of.expires).is_some_and(|ends| ends.saturating_mul(1000) <= ambient::unix_millis());
         let transfer = || {
             let (bank, account, note) = (text(&of.bank)?, text(&of.account)?, text(&of.note)?);
             let amount_vnd = Some(value(&of.amount)?.as_i64()?);
@@ -260,7 +270,7 @@ fn payable(plan: &Message, message: &mut DynamicMessage) {
             let transfer = Transfer { bank: &bank, account: &account, amount_vnd, note: &note };
             told.then(|| payload(&transfer).ok()).flatten()
         };
-        if let Some(code) = is_awaited.then(transfer).flatten() {
+        if let Some(code) = (is_awaited && !is_over).then(transfer).flatten() {
             message.set_field(&field.descriptor, Value::String(code));
         }
     }

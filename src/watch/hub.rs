@@ -22,10 +22,17 @@ use crate::fault::{Fault, Reason};
 /// How it asks.
 pub type Ask = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>> + Send + Sync>;
 
-/// For how long what is seen may be from before what was done last.
-const LAG: Duration = Duration::from_secs(120);
+/// For how long what is seen may be from before what was done last: a guest that is asked to shut down may take its time.
+const LAG: Duration = Duration::from_mins(15);
 /// When it makes sense to open a stream again that was one too many.
 const LATER: Duration = Duration::from_secs(5);
+
+/// Something that is about to be done to a thing.
+#[derive(Clone, Debug)]
+pub struct Begun {
+    key: Key,
+    number: u64,
+}
 
 /// Everything that is looked at.
 #[derive(Clone)]
@@ -37,19 +44,24 @@ struct Shared {
     tasks: TaskTracker,
     state: Mutex<State>,
     closing: watch::Sender<bool>,
+    /// Since when it is known what was done, if there may be something from before.
+    since: OnceLock<Instant>,
 }
 
 #[derive(Default)]
 struct State {
     subjects: HashMap<Key, Arc<Subject>>,
-    /// What was done last, by what it was done to.
-    done: HashMap<Key, Done>,
+    /// What was done of late, by what it was done to.
+    done: HashMap<Key, Vec<Done>>,
+    /// The number of the next of these.
+    next: u64,
     streams: HashMap<Caller, usize>,
 }
 
-/// That something was done to a thing: when, and to what it leads.
+/// That something was done to a thing: when it was answered, or begun, and to what it leads.
 #[derive(Clone, Copy, Debug)]
 struct Done {
+    number: u64,
     at: Instant,
     wanted: i32,
     /// Whether it was sure to come to something new.
@@ -72,12 +84,18 @@ impl Hub {
             tasks,
             state: Mutex::default(),
             closing: watch::Sender::new(false),
+            since: OnceLock::new(),
         }))
     }
 
     /// How it is to ask.
     pub fn asks_by(&self, ask: Ask) {
         let _first = self.0.ask.set(ask);
+    }
+
+    /// Another gizad may have done something just before.
+    pub fn has_a_past(&self) {
+        let _first = self.0.since.set(ambient::instant());
     }
 
     /// Takes new settings over.
@@ -135,27 +153,51 @@ impl Hub {
     }
 
     /// Something is about to be done to a thing that leads to this state of it.
-    pub fn begins(&self, key: &Key, wanted: i32, anew: bool) {
+    #[must_use]
+    pub fn begins(&self, key: &Key, wanted: i32, anew: bool) -> Begun {
         let at = ambient::instant();
         let mut state = self.state();
-        state.done.retain(|_, done| done.at.elapsed() < LAG);
-        state.done.insert(key.clone(), Done { at, wanted, anew });
+        state.done.retain(|_, done| {
+            done.retain(|done| done.at.elapsed() < LAG);
+            !done.is_empty()
+        });
+        let number = state.next;
+        state.next = number.wrapping_add(1);
+        state.done.entry(key.clone()).or_default().push(Done { number, at, wanted, anew });
         if let Some(subject) = state.subjects.get(key) {
             subject.stir();
         }
+        Begun { key: key.clone(), number }
     }
 
-    /// What was done to a thing was seen to have come about, so that what is seen from now on is not from before.
-    pub fn settles(&self, key: &Key) {
-        self.state().done.remove(key);
+    /// It was answered now, whatever that took; or it is certain that nothing was done.
+    pub fn ends(&self, begun: &Begun, is_undone: bool) {
+        let mut state = self.state();
+        let Some(done) = state.done.get_mut(&begun.key) else { return };
+        if is_undone {
+            done.retain(|done| done.number != begun.number);
+        } else if let Some(done) = done.iter_mut().find(|done| done.number == begun.number) {
+            done.at = ambient::instant();
+        }
+    }
+
+    /// What was done to a thing before a moment, and leads to this state, was seen to have come about: what is seen from now on is
+    /// not from before it.
+    pub fn settles(&self, key: &Key, wanted: i32, before: Instant) {
+        if let Some(done) = self.state().done.get_mut(key) {
+            done.retain(|done| done.wanted != wanted || done.at > before);
+        }
     }
 
     /// Whether what is seen of a thing may be from before something that leads to another state of it.
     #[must_use]
     pub fn is_doubtful(&self, key: &Key, wanted: i32) -> bool {
+        if self.0.since.get().is_some_and(|since| since.elapsed() < LAG) {
+            return true;
+        }
         let state = self.state();
-        let done = state.done.get(key).filter(|done| done.at.elapsed() < LAG);
-        done.is_some_and(|done| done.anew || done.wanted != wanted)
+        let mut done = state.done.get(key).into_iter().flatten().filter(|done| done.at.elapsed() < LAG);
+        done.any(|done| done.anew || done.wanted != wanted)
     }
 
     /// Looks at something as long as the answer is kept.

@@ -69,7 +69,7 @@ async fn it_looks_often_at_first_rarely_later_and_never_for_nobody() {
     assert!((30..=42).contains(&then), "ever more rarely: {then}");
     let late = provider.within(300).await;
     assert!((9..=12).contains(&late), "every half minute: {late}");
-    provider.hub.begins(&Key::new(status(), &request()), 2, false);
+    let _begun = provider.hub.begins(&Key::new(status(), &request()), 2, false);
     let soon = provider.within(10).await;
     assert!((9..=12).contains(&soon), "often again, because something was done: {soon}");
     provider.power.store(2, Relaxed);
@@ -115,15 +115,46 @@ async fn what_was_seen_before_it_began_does_not_count() {
 async fn what_leads_elsewhere_makes_what_is_seen_doubtful_for_a_while() {
     let provider = Provider::new();
     let key = Key::new(status(), &request());
-    assert!(!provider.hub.is_doubtful(&key, 1));
-    provider.hub.begins(&key, 2, false);
-    assert!(provider.hub.is_doubtful(&key, 1) && !provider.hub.is_doubtful(&key, 2));
-    provider.hub.begins(&key, 1, true);
-    assert!(provider.hub.is_doubtful(&key, 1), "a reboot says nothing of before");
-    provider.hub.settles(&key);
-    assert!(!provider.hub.is_doubtful(&key, 2), "it was seen to have come about");
-    provider.hub.begins(&key, 1, true);
-    sleep(Duration::from_secs(121)).await;
+    let hub = &provider.hub;
+    assert!(!hub.is_doubtful(&key, 1));
+    let stop = hub.begins(&key, 2, false);
+    hub.ends(&stop, false);
+    assert!(hub.is_doubtful(&key, 1) && !hub.is_doubtful(&key, 2));
+    // What is refused, or never sent, leads nowhere, and takes nothing back of what was done before it.
+    let start = hub.begins(&key, 1, false);
+    assert!(hub.is_doubtful(&key, 1) && hub.is_doubtful(&key, 2), "it may be sent any moment");
+    hub.ends(&start, true);
+    assert!(hub.is_doubtful(&key, 1) && !hub.is_doubtful(&key, 2));
+    let reboot = hub.begins(&key, 1, true);
+    hub.ends(&reboot, false);
+    assert!(hub.is_doubtful(&key, 2), "a reboot says nothing of before");
+    // What was seen settles what was done until then and led there, and nothing else.
+    sleep(Duration::from_secs(1)).await;
+    let seen = ambient::instant();
+    sleep(Duration::from_secs(1)).await;
+    let later = hub.begins(&key, 2, false);
+    hub.ends(&later, false);
+    hub.settles(&key, 1, seen);
+    assert!(!hub.is_doubtful(&key, 2), "the reboot was seen to have come about");
+    hub.settles(&key, 2, seen);
+    assert!(hub.is_doubtful(&key, 1), "the later stop was not");
+    // Its time begins with its answer, and ends.
+    sleep(Duration::from_mins(14)).await;
+    assert!(hub.is_doubtful(&key, 1));
+    hub.ends(&later, false);
+    sleep(Duration::from_mins(14)).await;
+    assert!(hub.is_doubtful(&key, 1));
+    sleep(Duration::from_mins(2)).await;
+    assert!(!hub.is_doubtful(&key, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_before_it_began_nobody_knows() {
+    let provider = Provider::new();
+    let key = Key::new(status(), &request());
+    provider.hub.has_a_past();
+    assert!(provider.hub.is_doubtful(&key, 1));
+    sleep(Duration::from_mins(15)).await;
     assert!(!provider.hub.is_doubtful(&key, 1));
 }
 

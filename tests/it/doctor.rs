@@ -319,6 +319,19 @@ async fn a_strange_answer_is_recognised_with_a_line_in_the_settings() {
     assert_eq!(gateway.get("/vps/7").await.status, 200);
 }
 
+/// Whether it worked is for the contract to say: a row that reads a refusal's code as an order's number makes no purchase of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_in_the_settings_turns_no_refusal_into_a_success() {
+    let rows = "[[upstream.mapping]]\naction = \"create_vps\"\nfield = \"order_id\"\nfrom = [\"code\"]\n";
+    let config = File::new(&format!("doctor-refusal-{}", unique()), rows);
+    let gateway = Gateway::start(&["--sandbox", "--config", config.path()], &[]);
+    let refusal = json!({"code": 422, "message": "Plan is gone"}).to_string();
+    gateway.order(json!({"kind": "answer", "action": "create_vps", "body": refusal})).await;
+    let order = super::access::order("api-1");
+    let refused = gateway.buy("k", "/vps", &order).await;
+    assert_eq!((refused.status, refused.reason().as_str()), (409, "UPSTREAM_REFUSED"), "{}", refused.text);
+}
+
 #[test]
 fn rows_that_say_nothing_are_named() {
     let config = File::new(

@@ -143,6 +143,38 @@ async fn what_cannot_be_seen_or_may_be_old_is_sent() {
     gateway.forget().await;
     let started = gateway.rest("POST", "/vps/1/start", None).await.json();
     assert_eq!((&started["changed"], gateway.sent("vps_action").await.len()), (&Value::Null, 1), "{started}");
+    // A start that is refused takes nothing back of the stop before it.
+    assert_eq!(gateway.rest("POST", "/vps/1/stop", None).await.status, 200);
+    let busy = json!({"success": false, "message": "VPS đang thực hiện tác vụ khác"}).to_string();
+    gateway.order(json!({"kind": "answer", "action": "vps_action", "body": busy})).await;
+    let refused = gateway.rest("POST", "/vps/1/start", None).await;
+    assert_eq!((refused.status, refused.reason().as_str()), (409, "BUSY"), "{}", refused.text);
+    gateway.forget().await;
+    let started = gateway.rest("POST", "/vps/1/start", None).await.json();
+    assert_eq!((&started["changed"], gateway.sent("vps_action").await.len()), (&Value::Null, 1), "{started}");
+}
+
+/// What is told was chosen by what its reader might have when it began.
+#[tokio::test]
+async fn whoever_may_less_than_at_the_beginning_is_told_no_more() {
+    let ((boss, mut lines), (buyer, buys)) = (token("boss", "read,admin"), token("buyer", "read,spend"));
+    let house = House::new(&format!("{lines}{buys}"), &QUICK);
+    let bearer = format!("Bearer {boss}");
+    let mut events = Events::open(&house.gateway, "/operations/events", &[("authorization", &bearer)]).await;
+    assert_eq!(house.buy(&buyer, "first", "api-1").await.status, 201);
+    assert_eq!(events.expect().await.data["caller"], "buyer", "an admin sees all");
+    lines = lines.replace("\"admin\"", "\"write\"");
+    house.now(&format!("{lines}{buys}"), "settings taken over").await;
+    assert_eq!(house.buy(&buyer, "second", "api-2").await.status, 201);
+    loop {
+        let event = events.expect().await;
+        if event.name == "problem" {
+            assert_eq!(event.data["reason"], "SCOPE_MISSING", "{event:?}");
+            break;
+        }
+        // What was under way to it when it still might.
+        assert_ne!(event.data["key"], "second", "{event:?}");
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ def test_the_blocks_of_a_terminal_are_read(house):
 
 @pytest.mark.parametrize("answer", [
     {"bank_name": "Bank of Nowhere"}, {"account_number": ""}, {"content": "NẠP TIỀN"}, {"status": "paid"}, {"status": "expired"},
+    {"status": "da_nhan_tien"}, {"paid_at": "2026-01-02 03:04:05"}, {"expires_at": "2020-01-02 03:04:05"},
 ])
 def test_nothing_is_drawn_that_nobody_should_pay(house, control, answer):
     gateway, deposit = house

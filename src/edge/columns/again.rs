@@ -149,9 +149,10 @@ pub(super) fn again(reason: Reason) -> Again {
         | Reason::UpstreamIpNotAllowed
         | Reason::UpstreamRedirected
         | Reason::UpstreamShapeUnknown
-        | Reason::WaitedInVain
         | Reason::Internal => Again::Changed,
-        Reason::TwinInDoubt | Reason::OperationState | Reason::OutcomeUnknown => Again::Known,
+        Reason::TwinInDoubt | Reason::OperationState | Reason::OutcomeUnknown | Reason::WaitedInVain => {
+            Again::Known
+        }
         Reason::KeyReused | Reason::OperationGivenUp | Reason::OperationAbsent => Again::NewKey,
     }
 }

@@ -12,6 +12,9 @@ pub(super) fn reason(operation: &Operation) -> Option<&'static str> {
     if operation.disrupts.is_some() {
         return Some("This interrupts the work of a server, or destroys what is on it.");
     }
+    if operation.local && !operation.effect.is_read() {
+        return Some("This decides about what is recorded of a purchase.");
+    }
     let unnamed = operation.upstream.name_from.is_some();
     unnamed.then_some("What this does, the provider alone knows.")
 }

@@ -1,13 +1,18 @@
 //! Who streams may lose the right to it meanwhile: it is looked at again before each part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::time::timeout;
 
 use super::{Register, objection};
 use crate::call::{Call, Coming, Item, Reply};
-use crate::fault::Fault;
+use crate::fault::{Fault, Reason};
 use crate::policy::Answering;
+
+/// How often it is looked at while nothing comes.
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// The answer to a call that streams, for as long as its caller may have it.
 pub(super) fn allowed(register: Arc<Register>, asked: Call, answering: Answering) -> Answering {
@@ -23,12 +28,26 @@ fn parts(
     asked: Call,
     coming: Coming,
 ) -> impl Stream<Item = Result<Item, Fault>> + Send {
-    stream::unfold(Some((register, asked, coming)), |held| async move {
-        let (register, asked, mut coming) = held?;
-        let next = coming.next().await?;
-        match objection(&register.known().name(asked.clone())) {
-            Some(fault) => Some((Err(fault), None)),
-            None => Some((next, Some((register, asked, coming)))),
+    let first = register.known().name(asked.clone());
+    let begun = (first.caller, first.scopes);
+    stream::unfold(Some((register, asked, begun, coming)), |held| async move {
+        let (register, asked, begun, mut coming) = held?;
+        loop {
+            // Also while nothing comes: what is not told is looked at all the same, for whoever may have it.
+            let next = timeout(AGAIN, coming.next()).await;
+            let now = register.known().name(asked.clone());
+            if let Some(fault) = objection(&now) {
+                return Some((Err(fault), None));
+            }
+            // What is told was chosen by who it was, and what that might have, when it began.
+            if (now.caller, now.scopes) != begun {
+                let detail = "who calls, or what that caller may do, is not what it was when the stream began: open it again";
+                return Some((Err(Fault::new(Reason::ScopeMissing, detail)), None));
+            }
+            match next {
+                Ok(next) => return Some((next?, Some((register, asked, begun, coming)))),
+                Err(_nothing_yet) => {}
+            }
         }
     })
 }

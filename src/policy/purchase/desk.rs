@@ -27,7 +27,10 @@ pub struct Desk {
     options: RwLock<Arc<Options>>,
     /// One purchase at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Who is at which key.
     running: Mutex<HashMap<(String, String), Arc<Running>>>,
+    /// All that is under way, also without a key, and after a consent.
+    at_work: Mutex<Vec<Arc<Running>>>,
     below: OnceLock<Below>,
     pub(super) tasks: TaskTracker,
     /// Operations whose job has failed while it may have been sending.
@@ -122,6 +125,18 @@ impl Running {
     }
 }
 
+/// One that is under way.
+pub(super) struct AtWork {
+    desk: Arc<Desk>,
+    running: Arc<Running>,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.desk.at_work().retain(|running| !Arc::ptr_eq(running, &self.running));
+    }
+}
+
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Desk")
@@ -143,6 +158,7 @@ impl Desk {
             options: RwLock::new(Arc::new(options.clone())),
             turn: tokio::sync::Mutex::new(()),
             running: Mutex::default(),
+            at_work: Mutex::default(),
             below: OnceLock::new(),
             lost: Mutex::default(),
             tasks,
@@ -248,16 +264,26 @@ impl Desk {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|lost| lost == id)
     }
 
+    fn at_work(&self) -> MutexGuard<'_, Vec<Arc<Running>>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one as under way, until what is returned is dropped.
+    pub(super) fn takes_up(self: &Arc<Self>, running: &Arc<Running>) -> AtWork {
+        self.at_work().push(running.clone());
+        AtWork { desk: self.clone(), running: running.clone() }
+    }
+
     /// How many purchases are under way in this process.
     #[must_use]
     pub fn running_now(&self) -> usize {
-        self.running().len()
+        self.at_work().len()
     }
 
     /// The purchases under way in this process, each with how it stands; nothing is said of how where the ledger does not
     /// tell.
     pub async fn underway(&self) -> Vec<(String, Option<State>)> {
-        let ids: Vec<String> = self.running().values().map(|running| running.id()).collect();
+        let ids: Vec<String> = self.at_work().iter().map(|running| running.id()).collect();
         let mut shown = Vec::new();
         for id in ids.into_iter().filter(|id| !id.is_empty()) {
             let record = match &self.ledger {

@@ -221,7 +221,9 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
     let limits = options.limits(&record.caller);
     let provider = Provider::unasked(desk, ledger, later, running.clone());
     let (desk_, ledger_, task) = (desk.clone(), ledger.clone(), running.clone());
+    let at_work = desk.takes_up(&running);
     desk.tasks.spawn(async move {
+        let _at_work = at_work;
         let job = begin::consented(&ledger_, &desk_.turn, &provider, &consented.id, &limits);
         let told = part.whole(job).await;
         desk_.announce();

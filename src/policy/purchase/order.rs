@@ -86,8 +86,10 @@ fn begin(
         running: running.clone(),
         charged: Some(desk.clone()),
     };
+    let at_work = (!job.validate_only).then(|| desk.takes_up(&running));
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
     desk.tasks.clone().spawn(async move {
+        let _at_work = at_work;
         let left = Left { desk: &desk, place, running: &task };
         let told = part.whole(run(&ledger, &desk.turn, &provider, &job)).await;
         // Before anybody is told: whoever asks again then finds what is written down, and not a job that is over.
@@ -269,7 +271,12 @@ impl World for Provider {
             Ok(reply) => Ending::Succeeded {
                 result: self.ledger.seal(&self.running.id(), &reply.content.message().encode_to_vec()),
                 rule: reply.rule.to_owned(),
-                cost_vnd: amount(reply.content.message()),
+                // What is put into the wallet is no cost.
+                cost_vnd: if self.call.effect == Effect::Spend {
+                    amount(reply.content.message())
+                } else {
+                    None
+                },
                 services: services(reply.content.message()),
             },
             Err(fault) => ending(&fault),

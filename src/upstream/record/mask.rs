@@ -18,6 +18,8 @@ use crate::contract::{Effect, Field, Kind, Message, Operation, fold};
 const MARK: char = '~';
 /// From how many digits on a number may be a telephone's or an account's.
 const LONG: usize = 9;
+/// From how many on it may be a code, where nobody knows what it is.
+const SHORT: usize = 4;
 /// Seconds since 1970 that are moments of this century.
 const MOMENTS: std::ops::Range<i64> = 946_684_800..4_102_444_800;
 /// The fields whose texts are nobody's.
@@ -39,6 +41,8 @@ const SECRET: [&str; 14] = [
     "matkhau",
     "login",
 ];
+/// Whole names of them.
+const SECRETS: [&str; 3] = ["pin", "pw", "pwd"];
 /// Names of what says whether it worked, folded.
 const VERDICTS: [&str; 6] = ["code", "ok", "result", "state", "status", "success"];
 /// Words of answers and pages that are nobody's, folded; beside those that name reasons.
@@ -118,7 +122,15 @@ impl<'a> View<'a> {
     }
 
     fn is_secret(&self, key: &str) -> bool {
-        self.secret || self.secrets.contains(key) || SECRET.iter().any(|part| key.contains(part))
+        self.secret
+            || self.secrets.contains(key)
+            || SECRETS.contains(&key)
+            || SECRET.iter().any(|part| key.contains(part))
+    }
+
+    /// From how many digits on a number under a name is somebody's.
+    fn longest(&self, key: &str) -> usize {
+        if self.is_known(key) { LONG } else { SHORT }
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -184,7 +196,7 @@ impl Mask {
                 let digits = number.to_string().bytes().filter(u8::is_ascii_digit).count();
                 let kept = view.public
                     || (!view.is_secret(key)
-                        && (digits < LONG
+                        && (digits < view.longest(key)
                             || view.amounts.contains(key)
                             || whole.is_some_and(|whole| MOMENTS.contains(&whole))));
                 if kept { json.clone() } else { Json::from(0) }
@@ -209,7 +221,7 @@ impl Mask {
         if unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b',')) {
             return match plain.parse::<IpAddr>() {
                 Ok(address) => self.address(address),
-                Err(_) if digits < LONG || view.amounts.contains(key) => text.to_owned(),
+                Err(_) if digits < view.longest(key) || view.amounts.contains(key) => text.to_owned(),
                 Err(_) => self.mark(plain),
             };
         }
@@ -268,8 +280,9 @@ impl Mask {
         let letters = core.chars().filter(|c| c.is_alphabetic()).count();
         let lower = core.chars().all(|c| c.is_lowercase() || matches!(c, '/' | '-' | '_' | '.' | ':'));
         let dotted = core.trim_matches('.').contains('.') && letters > 0;
-        let plain = (letters == 0 && digits < LONG && core.parse::<IpAddr>().is_err())
-            || (digits == 0 && lower && !dotted && core.chars().count() <= 20)
+        // A word of a dozen letters that nobody knows may be a password, and so may four digits.
+        let plain = (letters == 0 && digits < SHORT)
+            || (digits == 0 && lower && !dotted && core.chars().count() <= 7)
             || COMMON.contains(&folded.as_str())
             // Without accents, so that no name is taken for a word.
             || (digits == 0 && core.is_ascii() && view.words.has(core))
