@@ -130,6 +130,7 @@ pub async fn calibrate(settings: &Settings, file: Option<PathBuf>) -> Result<Cal
 fn is_asked(operation: &Operation) -> bool {
     matches!(operation.effect, Effect::Public | Effect::Read)
         && !operation.local
+        && operation.expiring.is_none()
         && operation.upstream.name_from.is_none()
         && operation.answer.shape != Form::Item
 }

@@ -27,6 +27,7 @@ mod crowd;
 mod doctor;
 mod documented;
 mod edge;
+mod expiring;
 mod grpc;
 mod hostile;
 mod kills;
