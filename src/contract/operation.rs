@@ -53,6 +53,12 @@ impl Operation {
             && self.name.rsplit('.').next().is_some_and(|method| method.starts_with("Create"))
     }
 
+    /// Whether the provider has no action for it: it is answered from gizad's own record, or from other operations.
+    #[must_use]
+    pub fn is_gizads(&self) -> bool {
+        self.local || self.expiring.is_some()
+    }
+
     /// What the provider's answer is read into: the response, or the part of it that is the provider's.
     #[must_use]
     pub fn told(&self) -> &Message {
