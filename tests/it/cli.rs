@@ -90,7 +90,7 @@ const BELOW: [&str; 6] = [
 ];
 
 /// Runs the program as somebody whose only gizad is this one.
-fn gizad(gateway: &Gateway, arguments: &[&str]) -> Output {
+pub fn gizad(gateway: &Gateway, arguments: &[&str]) -> Output {
     run(&gateway.api, arguments)
 }
 
@@ -104,11 +104,11 @@ fn run(url: &str, arguments: &[&str]) -> Output {
         .expect("it runs")
 }
 
-fn out(output: &Output) -> String {
+pub fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

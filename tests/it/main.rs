@@ -47,6 +47,7 @@ mod money;
 mod openapi;
 mod operations;
 mod pages;
+mod paying;
 mod provider;
 mod recording;
 mod records;
