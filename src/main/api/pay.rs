@@ -11,6 +11,7 @@ use gizad::contract::{Comments, Field, Goal, Kind, Operation};
 use gizad::settings;
 use gizad::vietqr::{Picture, Transfer, payload};
 use serde_json::{Map, Value as Json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cells::{Moments, UNKNOWN, cell, padded, width};
@@ -206,13 +207,15 @@ impl Sending<'_> {
             }
         };
         let time = self.ways.timeout.as_deref().and_then(|text| settings::duration(text).ok());
+        // From before anything is said about it: whoever reads that may end it at once.
+        let interrupts = signal(SignalKind::interrupt());
         let begun = ambient::instant();
         let until = begun + time.unwrap_or(PATIENCE);
         let ended = tokio::select! {
             ended = self.followed(&request) => Some(ended),
             () = self.tells(begun, until) => None,
             () = sleep_until(until) => None,
-            _ended = tokio::signal::ctrl_c() => {
+            () = interrupted(interrupts) => {
                 self.clears();
                 eprintln!("gizad: {names} stays as it is; {go_on}");
                 return INTERRUPTED;
@@ -306,6 +309,14 @@ impl Sending<'_> {
         if self.is_watched() {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+/// Waits for Ctrl-C.
+async fn interrupted(interrupts: std::io::Result<Signal>) {
+    match interrupts {
+        Ok(mut interrupts) => drop(interrupts.recv().await),
+        Err(_unheard) => std::future::pending().await,
     }
 }
 
