@@ -85,7 +85,7 @@ impl<'a> Payment<'a> {
 
 /// How much, with or without dots between the thousands.
 fn amount(text: &str) -> Result<i64, String> {
-    let wrong = || "expected đồng such as 500000 or 500.000, or one of the commands below".to_owned();
+    let wrong = || "expected đồng such as 500000 or 500.000, or a command (see --help)".to_owned();
     let mark = text.chars().find(|c| !c.is_ascii_digit());
     let groups: Vec<&str> = match mark {
         None => vec![text],
