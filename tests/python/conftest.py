@@ -91,10 +91,18 @@ def process(arguments, host, settings):
     log = []
     reader = threading.Thread(target=lambda: log.extend(map(json.loads, process.stderr)), daemon=True)
     reader.start()
+    gateway = ready | {"log": log, "process": process, "stopping": False}
+
+    def stop():
+        """Asks it once: a second time would have it end at once."""
+        if not gateway["stopping"]:
+            gateway["stopping"] = True
+            process.terminate()
+
     try:
-        yield ready | {"log": log, "process": process}
+        yield gateway | {"stop": stop}
     finally:
-        process.terminate()
+        stop()
         assert process.wait(timeout=40) == 0
         reader.join(timeout=40)
         whole = json.dumps(log)

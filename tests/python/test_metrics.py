@@ -179,6 +179,6 @@ def test_the_health_over_grpc_ends_with_readiness():
         watched = [stub.Watch(health_pb2.HealthCheckRequest(service=service)) for service in services]
         for watch in watched:
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        gateway["process"].terminate()
+        gateway["stop"]()
         for watch in watched:
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
