@@ -34,7 +34,7 @@ pub use load::Defect;
 pub use operation::{Action, Answer, Body, Operation, Shape, Variant};
 pub use route::{Path, Verb};
 pub use rules::{Bounds, Rules, Violation};
-pub use trace::{Change, Listing, Price, Trace};
+pub use trace::{Change, Expiring, Listing, Price, Renews, Trace};
 pub use watch::{Goal, Watch, same};
 
 /// The descriptors that `build.rs` compiled, without comments.

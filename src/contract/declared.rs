@@ -34,12 +34,12 @@ pub(super) fn told<'a>(output: &'a Message, result: Option<&str>) -> Result<&'a 
     }
 }
 
-pub(super) fn upstream(action: &DynamicMessage, input: &Message, local: bool) -> Result<Action, String> {
+pub(super) fn upstream(action: &DynamicMessage, input: &Message, own: bool) -> Result<Action, String> {
     let name = options::text(action, "name");
     let name_from = Some(options::text(action, "name_from")).filter(|field| !field.is_empty());
     match &name_from {
-        None if local && name.is_empty() => {}
-        _ if local => return Err("what is `local` names no action".to_owned()),
+        None if own && name.is_empty() => {}
+        _ if own => return Err("what is `local` or `expiring` names no action".to_owned()),
         None if name.is_empty() => return Err("it names no action".to_owned()),
         Some(_) if !name.is_empty() => return Err("`name` and `name_from` exclude each other".to_owned()),
         Some(field) if !input.field(field).is_some_and(|field| matches!(field.kind, Kind::Text)) => {

@@ -13,8 +13,8 @@ use prost_reflect::{
 use super::declared::{self, answer, route, told, upstream};
 use super::options::{self, Extensions};
 use super::{
-    Body, Contract, Effect, EnumValue, Enumeration, Field, Judged, Kind, Message, Operation, Path, Rules,
-    Shape, Term, Verb, fold, trace, watch,
+    Body, Contract, Effect, EnumValue, Enumeration, Expiring, Field, Judged, Kind, Message, Operation, Path,
+    Rules, Shape, Term, Verb, fold, trace, watch,
 };
 
 /// Something that is wrong with the contract.
@@ -126,7 +126,8 @@ impl Loader {
         let input = self.message(&method.input());
         let output = self.message(&method.output());
         let local = options::flag(&action, "local");
-        let upstream = upstream(&action, &input, local)?;
+        let expiring = Expiring::read(options::message(&action, "expiring").as_ref());
+        let upstream = upstream(&action, &input, local || expiring.is_some())?;
         let filled = |name| Some(options::text(&action, name)).filter(|text| !text.is_empty());
         let (result, disrupts) = (filled("result"), filled("disrupts"));
         let (trace, becomes) = trace::read(options::message(&action, "trace").as_ref());
@@ -147,6 +148,7 @@ impl Loader {
             result,
             trace,
             local,
+            expiring,
             disrupts,
             goals: Vec::new(),
             unless_reached: options::flag(&action, "unless_reached"),

@@ -1,6 +1,6 @@
 //! One row of the contract.
 
-use super::{Effect, Field, Goal, Kind, Message, Path, Term, Trace, Verb, Watch};
+use super::{Effect, Expiring, Field, Goal, Kind, Message, Path, Term, Trace, Verb, Watch};
 
 /// An operation: what it is called over gRPC and REST, what it does, and how it is sent.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Operation {
     pub trace: Trace,
     /// Whether it is answered from gizad's own record.
     pub local: bool,
+    /// What it is made of, if it lists what expires: it is answered from other operations.
+    pub expiring: Option<Expiring>,
     /// The request's field that names a server which this interrupts or destroys.
     pub disrupts: Option<String>,
     /// What a call leads to, one after the other, for those who wait for it.
@@ -49,6 +51,12 @@ impl Operation {
     pub fn creates(&self) -> bool {
         self.verb == Verb::Post
             && self.name.rsplit('.').next().is_some_and(|method| method.starts_with("Create"))
+    }
+
+    /// Whether the provider has no action for it: it is answered from gizad's own record, or from other operations.
+    #[must_use]
+    pub fn is_gizads(&self) -> bool {
+        self.local || self.expiring.is_some()
     }
 
     /// What the provider's answer is read into: the response, or the part of it that is the provider's.

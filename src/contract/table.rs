@@ -41,7 +41,7 @@ fn action(operation: &Operation) -> String {
     let upstream = &operation.upstream;
     let mut text = match &upstream.name_from {
         Some(field) => format!("{{{field}}}"),
-        None if operation.local => "-".to_owned(),
+        None if operation.is_gizads() => "-".to_owned(),
         None => upstream.names().collect::<Vec<_>>().join(" | "),
     };
     for (name, value) in &upstream.constants {

@@ -12,6 +12,8 @@ pub struct Trace {
     pub price: Option<Price>,
     /// Where its outcome shows, beside the wallet.
     pub listing: Option<Listing>,
+    /// What is renewed, if it is something whose end is listed.
+    pub renews: Option<Renews>,
 }
 
 /// A list with prices.
@@ -55,6 +57,23 @@ pub enum Change {
     Becomes(String, i32),
 }
 
+/// What an operation renews: items of its listing, whose price is found by their own fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renews {
+    /// What the items are called.
+    pub kind: String,
+    /// The item's field with what people call it.
+    pub name: String,
+    /// The item's field that says how it stands.
+    pub state: String,
+    /// The values of one whose time has run out.
+    pub expired: Vec<String>,
+    /// The values of one that nothing brings back.
+    pub ended: Vec<String>,
+    /// The billing cycle: the request's field, and the item's.
+    pub cycle: (String, String),
+}
+
 /// Reads the option.
 pub(super) fn read(option: Option<&DynamicMessage>) -> (Trace, Option<(String, String)>) {
     let Some(option) = option else { return (Trace::default(), None) };
@@ -84,7 +103,19 @@ pub(super) fn read(option: Option<&DynamicMessage>) -> (Trace, Option<(String, S
             changes: filled(&listing, "grows").map(Change::Later),
         }
     });
-    (Trace { price, listing }, becomes)
+    let renews = options::message(option, "renews").map(|renews| {
+        let cycle = options::message(&renews, "cycle");
+        let part = |name| cycle.as_ref().map_or_else(String::new, |cycle| options::text(cycle, name));
+        Renews {
+            kind: options::text(&renews, "kind"),
+            name: options::text(&renews, "name"),
+            state: options::text(&renews, "state"),
+            expired: options::texts(&renews, "expired"),
+            ended: options::texts(&renews, "ended"),
+            cycle: (part("request"), part("item")),
+        }
+    });
+    (Trace { price, listing, renews }, becomes)
 }
 
 /// What is wrong with the traces of an operation, given all of them. Fills in what only the others know.
@@ -122,7 +153,62 @@ pub(super) fn resolve(
             listing.changes = Some(Change::Becomes(field.clone(), number));
         }
     }
+    if let Some(expiring) = &operation.expiring {
+        expiring.check(all)?;
+    }
+    if let Some(renews) = &trace.renews {
+        renewable(operation, &trace, renews, all)?;
+    }
     Ok(trace)
+}
+
+/// What has to be there for one to know what of it expires, and what that costs.
+fn renewable(operation: &Operation, trace: &Trace, renews: &Renews, all: &[Operation]) -> Result<(), String> {
+    let (Some(_), Some(listing)) = (&trace.price, &trace.listing) else {
+        return Err("it renews something, and has no price and no listing of that".to_owned());
+    };
+    if renews.kind.is_empty() || !matches!(listing.changes, Some(Change::Later(_))) {
+        return Err("what it renews has no kind, or nothing that `grows`".to_owned());
+    }
+    let items = items(operation, &listing.from, all)?;
+    if !items.field(&listing.id).is_some_and(|field| matches!(field.kind, Kind::Int64)) {
+        return Err(format!("{:?} of {} is no number", listing.id, listing.from));
+    }
+    has(items, &renews.name, &listing.from)?;
+    has(items, &renews.cycle.1, &listing.from)?;
+    has(&operation.input, &renews.cycle.0, &operation.name)?;
+    let Some(Kind::Enum(states)) = items.field(&renews.state).map(|field| &field.kind) else {
+        return Err(format!("{:?} of {} is no enum field", renews.state, listing.from));
+    };
+    let mut named = renews.expired.iter().chain(&renews.ended);
+    match named.find(|name| states.by_name(name).is_none()) {
+        Some(name) => Err(format!("{:?} of {} has no {name:?}", renews.state, listing.from)),
+        None => Ok(()),
+    }
+}
+
+/// An operation that lists what expires.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiring {
+    /// The operation that tells what is in the wallet.
+    pub wallet: String,
+    /// The field of its response with the balance.
+    pub balance: String,
+}
+
+impl Expiring {
+    /// Reads the option.
+    pub(super) fn read(option: Option<&DynamicMessage>) -> Option<Self> {
+        let option = option?;
+        Some(Self { wallet: options::text(option, "wallet"), balance: options::text(option, "balance") })
+    }
+
+    /// What is wrong with it, given all operations.
+    pub(super) fn check(&self, all: &[Operation]) -> Result<(), String> {
+        let wallet = all.iter().find(|other| other.name == self.wallet && other.effect.is_read());
+        let wallet = wallet.ok_or_else(|| format!("{:?} is no operation that reads", self.wallet))?;
+        has(&wallet.output, &self.balance, &self.wallet)
+    }
 }
 
 /// What the items of another operation's list are.

@@ -239,6 +239,7 @@ pub(super) fn row(
         result: None,
         trace: Trace::default(),
         local: false,
+        expiring: None,
         disrupts: None,
         goals: Vec::new(),
         unless_reached: false,

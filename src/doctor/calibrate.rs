@@ -129,7 +129,7 @@ pub async fn calibrate(settings: &Settings, file: Option<PathBuf>) -> Result<Cal
 /// What is harmless, and has an answer of its own.
 fn is_asked(operation: &Operation) -> bool {
     matches!(operation.effect, Effect::Public | Effect::Read)
-        && !operation.local
+        && !operation.is_gizads()
         && operation.upstream.name_from.is_none()
         && operation.answer.shape != Form::Item
 }

@@ -226,7 +226,7 @@ impl Writer<'_> {
 /// Whether its answer has a validator, by which a caller that has it is not sent it again.
 fn is_kept(operation: &Operation) -> bool {
     let reads = operation.verb == Verb::Get && operation.effect != Effect::Secret;
-    reads && !operation.local && operation.watch.is_none()
+    reads && !operation.is_gizads() && operation.watch.is_none()
 }
 
 /// The first sentence of a comment, without its end, for a list.

@@ -9,6 +9,8 @@ mod ask;
 mod cells;
 #[path = "api/names.rs"]
 mod names;
+#[path = "api/pay.rs"]
+mod pay;
 #[path = "api/send.rs"]
 mod send;
 #[path = "api/shown.rs"]
@@ -26,6 +28,7 @@ use gizad::contract::{Comments, Contract, Operation};
 use gizad::settings::{self, Flags, Mistake, Reach};
 
 use names::Named;
+use pay::Payment;
 
 /// The call was refused or failed, and what became of it is known.
 pub(super) const FAILED: u8 = 1;
@@ -110,7 +113,14 @@ pub(super) fn commands(contract: &Contract) -> Vec<Command> {
                 .after_help(format!("Without a command: {}.", named.word))
                 .args(arguments::of(operation, &comments))
                 .args_conflicts_with_subcommands(true),
-            None => command.subcommand_required(true).arg_required_else_help(true),
+            // By itself it is paid: `deposit 500000`.
+            None => match Payment::of(&group.rows) {
+                Some(payment) => command
+                    .args(payment.arguments(&comments))
+                    .args_conflicts_with_subcommands(true)
+                    .arg_required_else_help(true),
+                None => command.subcommand_required(true).arg_required_else_help(true),
+            },
         };
         order += 1;
         command = command.display_order(order);
@@ -205,11 +215,13 @@ pub(super) fn run(contract: &Contract, group: &str, matches: &ArgMatches) -> Exi
         follow: !inner.get_flag("no-follow"),
         timeout: inner.get_one::<String>("timeout").cloned(),
     };
+    let payment = Payment::of(&group.rows).filter(|_| word.is_none());
     let row = match word {
         Some(word) => group.rows.iter().find(|(named, _)| named.word == word),
         None => group.usual(),
     };
-    let Some((_, operation)) = row else { return super::unable("there is no such command") };
+    let row = row.map(|(_, operation)| *operation).or(payment.as_ref().map(|payment| payment.create));
+    let Some(operation) = row else { return super::unable("there is no such command") };
     match arguments::read(operation, inner) {
         Ok(fields) => {
             let sending = send::Sending {
@@ -219,10 +231,10 @@ pub(super) fn run(contract: &Contract, group: &str, matches: &ArgMatches) -> Exi
                 ways: &ways,
                 place: options.place.to_string(),
             };
-            if operation.watch.is_some() {
-                finish(sending.watch(fields))
-            } else {
-                finish(sending.run(fields))
+            match payment {
+                Some(payment) => finish(sending.pay(&payment, fields)),
+                None if operation.watch.is_some() => finish(sending.watch(fields)),
+                None => finish(sending.run(fields)),
             }
         }
         Err(why) => {

@@ -5,6 +5,7 @@
 
 mod begin;
 mod desk;
+mod expiring;
 mod local;
 mod news;
 mod order;
@@ -95,6 +96,8 @@ impl<S: Inner> Service<Call> for Purchase<S> {
         };
         if call.operation.local {
             Box::pin(within(call.trace.clone(), local::answer(self.desk.clone(), call)))
+        } else if call.operation.expiring.is_some() {
+            Box::pin(within(call.trace.clone(), expiring::answer(self.desk.clone(), call)))
         } else if recorded {
             Box::pin(order::place(self.desk.clone(), call))
         } else {

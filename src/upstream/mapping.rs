@@ -74,7 +74,7 @@ impl Mapping {
 
 impl Row {
     fn is_about(&self, operation: &Operation) -> bool {
-        !operation.local
+        !operation.is_gizads()
             && (operation.name == self.action || operation.upstream.names().any(|name| name == self.action))
     }
 

@@ -9,7 +9,7 @@ use super::rig::{File, Folder, Gateway, contract, unique};
 
 /// The commands, in an order that makes sense on a new account, with what a person reads in the answer. What is asked for
 /// comes last, because it needs an operation.
-const COMMANDS: [(&str, &str, &str); 46] = [
+const COMMANDS: [(&str, &str, &str); 47] = [
     ("WalletService.GetWallet", "wallet", "5.000.000 ₫"),
     ("WalletService.ListTransactions", "wallet transactions", "nothing"),
     ("WalletService.CreateDeposit", "deposit create --amount-vnd 500000", "NAP GZ6"),
@@ -73,6 +73,7 @@ const COMMANDS: [(&str, &str, &str); 46] = [
         "actions call vps_rdns --parameters vpsid:=1 --parameters rdns=a.example.vn",
         "rDNS",
     ),
+    ("ServiceService.ListExpiringServices", "services expiring --within 9w", "RENEWED_BY"),
     ("OperationService.ListOperations", "operations --page-size 1000", "VpsService.CreateVps"),
     ("OperationService.GetOperation", "operations get LAST --wait 1s", "SUCCEEDED"),
     ("OperationService.ReconcileOperation", "operations reconcile LAST", "SUCCEEDED"),
@@ -89,7 +90,7 @@ const BELOW: [&str; 6] = [
 ];
 
 /// Runs the program as somebody whose only gizad is this one.
-fn gizad(gateway: &Gateway, arguments: &[&str]) -> Output {
+pub fn gizad(gateway: &Gateway, arguments: &[&str]) -> Output {
     run(&gateway.api, arguments)
 }
 
@@ -103,11 +104,11 @@ fn run(url: &str, arguments: &[&str]) -> Output {
         .expect("it runs")
 }
 
-fn out(output: &Output) -> String {
+pub fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -435,6 +435,7 @@ async fn a_web_page_of_another_site_moves_no_money_and_reads_nothing() {
         ("x-forwarded-for", "127.0.0.1", 403, "PROXY_NOT_TRUSTED"),
     ] {
         let rows = super::operations::rows().into_iter().chain(super::operations::local_rows());
+        let rows = rows.chain(super::operations::gathered_rows());
         for row in rows.filter(|row| row.path != "/actions/vps_rdns") {
             assert_problem(&row.rest_with(&gateway, &[(name, value)]).await, status, reason);
         }

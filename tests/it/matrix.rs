@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::access::House;
 use super::certificates::{ca, server, trusting};
-use super::operations::{Row, rows};
+use super::operations::{Row, gathered_rows, rows};
 use super::rig::{Folder, PATIENCE, contract, message, operation, unique};
 use super::tables::assert_golden;
 use crate::codec::Dynamic;
@@ -186,6 +186,7 @@ fn calls() -> Vec<Row> {
     };
     let resolution = json!({"outcome": "GIVEN_UP", "note": "x"});
     let mut all = rows();
+    all.extend(gathered_rows());
     all.extend([
         own("OperationService.ListOperations", "GET", "/operations", None),
         own("OperationService.GetOperation", "GET", "/operations/op_none", None),

@@ -7,7 +7,7 @@ use gizad::contract::Comments;
 use gizad::edge::openapi::{Example, Examples, openapi};
 use serde_json::{Value, json};
 
-use super::operations::{local_rows, rows};
+use super::operations::{gathered_rows, local_rows, rows};
 use super::rig::{Gateway, contract};
 
 /// What changes from one run to the next, as something that does not.
@@ -40,7 +40,7 @@ async fn examples() -> Examples {
         without_chance("", &mut answer);
         let _first = examples.entry(operation.to_owned()).or_insert(Example { request, answer });
     };
-    for row in rows() {
+    for row in rows().into_iter().chain(gathered_rows()) {
         let answer = row.rest(&gateway).await;
         assert!(answer.status < 300, "{}: {}", row.operation, answer.text);
         told(row.operation, row.body, answer.json());

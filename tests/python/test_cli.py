@@ -4,14 +4,20 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
 import unicodedata
+import urllib.request
 
+import numpy
+import PIL.Image
 import pytest
+import zxingcpp
 from conftest import BINARY, running
 
 PATIENCE = 30
@@ -127,3 +133,35 @@ def test_times_are_those_of_the_place(gateway):
     person = Person(gateway, "vps", "get", "1")
     person.ends()
     assert "+07:00" in person.seen, person.seen
+
+
+def code(screen):
+    """What a banking app reads from a screen: white blocks on a black ground, whatever the terminal's own colours are."""
+    halves = {"█": (255, 255), "▀": (255, 0), "▄": (0, 255), " ": (0, 0)}
+    lines = re.findall("\x1b\\[38;5;231;48;5;16m([█▀▄ ]+)\x1b\\[0m", screen)
+    rows = [[halves[block][half] for block in line] for line in lines for half in (0, 1)]
+    image = numpy.kron(numpy.array(rows, dtype=numpy.uint8), numpy.ones((6, 6), dtype=numpy.uint8))
+    return [found.text for found in zxingcpp.read_barcodes(PIL.Image.fromarray(image))]
+
+
+def test_a_deposit_is_scanned_and_waited_for(control):
+    with running(sandbox_deposit_time="1h", watch_quick="50ms", watch_slow="100ms") as gateway:
+        person = Person(gateway, "deposit", "500000")
+        screen = person.read("waiting for the money, 0:0")
+        assert "500.000 ₫" in screen and "MBBank" in screen and "NAP GZ6" in screen
+        order = json.load(urllib.request.urlopen(f"http://{gateway['api']}/wallet/deposits/GZ6"))
+        assert code(screen) == [order["vietqr"]] and order["vietqr"]
+        control(gateway, "/advance", {"seconds": 3601})
+        assert person.ends() == 0, person.seen
+        assert "PAID  500.000 ₫  GZ6" in person.seen
+
+
+def test_whoever_goes_away_from_a_deposit_is_told_how_to_come_back():
+    with running(sandbox_deposit_time="1h") as gateway:
+        # Too narrow for a code, which nobody could scan then.
+        person = Person(gateway, "deposit", "500000", columns=40)
+        assert "columns, and this terminal has 40" in person.read("waiting for the money, 0:0")
+        assert "█" not in person.seen
+        person.program.send_signal(signal.SIGINT)
+        assert person.ends() == 130, person.seen
+        assert "go on with: gizad deposit watch GZ6" in person.seen

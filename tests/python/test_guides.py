@@ -14,7 +14,7 @@ import pytest
 from conftest import BINARY, ROOT, running
 
 # Of the guide those sections that need one gizad as it is, and nothing else: from one until another.
-PAGES = ["clients.md", "concepts.md", "errors.md", "faces.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "runbook.md"]
+PAGES = ["clients.md", "concepts.md", "errors.md", "faces.md", "faq.md", "guide.md REST gRPC", "guide.md Errors Effects", "quickstart.vi.md", "renewals.md", "runbook.md"]
 BLOCK = re.compile(r"^( *)```console\n(.*?)^\1```$", re.M | re.S)
 
 # What is another one each time, and what is compared instead of it.

@@ -67,10 +67,10 @@ pub(super) fn headers() -> Value {
 pub(super) fn of_success(operation: &Operation) -> Value {
     let mut names = vec!["X-Request-Id", "Cache-Control"];
     let is_kept = operation.effect.is_read() && operation.effect != Effect::Secret;
-    if is_kept && !operation.local && operation.watch.is_none() {
+    if is_kept && !operation.is_gizads() && operation.watch.is_none() {
         names.extend(["Cache-Status", "Age", "ETag"]);
     }
-    if !operation.local {
+    if !operation.is_gizads() {
         names.extend(["RateLimit", "RateLimit-Policy"]);
     }
     if operation.term(Term::Key).is_some() {

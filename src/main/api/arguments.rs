@@ -13,7 +13,7 @@ use gizad::settings;
 use serde_json::{Map, Value as Json};
 
 /// The whole request.
-const DATA: &str = "data";
+pub(super) const DATA: &str = "data";
 /// The longest file that holds a field or a request, in bytes.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
@@ -78,7 +78,8 @@ fn is_hidden(field: &Field) -> bool {
     marked && matches!(field.kind, Kind::Text)
 }
 
-fn id(field: &Field) -> String {
+/// What it is called among the arguments.
+pub(super) fn id(field: &Field) -> String {
     format!("field.{}", field.name)
 }
 

@@ -20,7 +20,7 @@ use super::{FAILED, UNFINISHED, UNKNOWN, UNREACHABLE, Ways, ask, shown};
 /// The end of a call that was carried out.
 const DONE: u8 = 0;
 /// The header that carries a key.
-const KEY: &str = "idempotency-key";
+pub(super) const KEY: &str = "idempotency-key";
 /// The header that carries how long a call may take.
 const TIMEOUT: &str = "request-timeout";
 /// How long a call takes before it is said that it is waited for.
@@ -71,7 +71,7 @@ impl Sending<'_> {
 
     /// The caller's key of what must not run twice; a new one, if none was given. It is said before anything is sent, so that
     /// whatever happens then the same can be asked again.
-    fn key(&self, fields: &mut Map<String, Json>) -> Option<String> {
+    pub(super) fn key(&self, fields: &mut Map<String, Json>) -> Option<String> {
         let field = self.operation.term(Term::Key).filter(|_| !self.operation.effect.is_read())?;
         if let Some(Json::String(key)) = fields.shift_remove(&field.name).filter(|key| key != "") {
             return Some(key);
@@ -122,7 +122,7 @@ impl Sending<'_> {
     }
 
     /// Sends, and says on a terminal that it is waited for.
-    async fn call(&self, request: &Request) -> Result<Answer, Broken> {
+    pub(super) async fn call(&self, request: &Request) -> Result<Answer, Broken> {
         let seen = !self.ways.quiet && std::io::stderr().is_terminal();
         let calling = self.client.call(request);
         tokio::pin!(calling);
@@ -257,7 +257,7 @@ impl Sending<'_> {
         if doubtful && !self.operation.effect.is_repeatable() { UNKNOWN } else { FAILED }
     }
 
-    fn broken(&self, broken: &Broken, key: Option<&str>) -> u8 {
+    pub(super) fn broken(&self, broken: &Broken, key: Option<&str>) -> u8 {
         let Broken::Off(why) = broken else { return self.unreached(broken) };
         if self.operation.effect.is_repeatable() {
             return self.unreached(broken);

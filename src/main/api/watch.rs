@@ -11,8 +11,8 @@ use super::{FAILED, UNREACHABLE};
 /// How many values of an item are shown.
 const SHOWN: usize = 6;
 /// The names of events that are no answer.
-const PROBLEM: &str = "problem";
-const END: &str = "end";
+pub(super) const PROBLEM: &str = "problem";
+pub(super) const END: &str = "end";
 
 impl Sending<'_> {
     /// Watches to the end, or until gizad is gone.

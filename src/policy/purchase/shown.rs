@@ -214,7 +214,7 @@ pub(super) fn history(contract: &Contract, records: &[Record]) -> Value {
 
 /// An empty message of this build's own protos.
 #[expect(clippy::expect_used, reason = "the names are constants, and every test of an answer meets them")]
-fn empty(contract: &Contract, name: &str) -> DynamicMessage {
+pub(super) fn empty(contract: &Contract, name: &str) -> DynamicMessage {
     DynamicMessage::new(contract.pool().get_message_by_name(name).expect("a message of gizad.v1"))
 }
 
@@ -224,13 +224,13 @@ pub(super) fn set(message: &mut DynamicMessage, name: &str, value: Value) {
     debug_assert!(set.is_ok(), "{name}: {set:?}");
 }
 
-fn set_some(message: &mut DynamicMessage, name: &str, value: Option<Value>) {
+pub(super) fn set_some(message: &mut DynamicMessage, name: &str, value: Option<Value>) {
     if let Some(value) = value {
         set(message, name, value);
     }
 }
 
-fn set_time(message: &mut DynamicMessage, name: &str, unix_ms: i64) {
+pub(super) fn set_time(message: &mut DynamicMessage, name: &str, unix_ms: i64) {
     let Some(field) = message.descriptor().get_field_by_name(name) else { return };
     let kind = field.kind();
     let Some(descriptor) = kind.as_message() else { return };

@@ -141,7 +141,7 @@ fn is_mute(reason: Reason) -> bool {
 }
 
 /// The items of a list.
-fn items(message: &DynamicMessage) -> Vec<DynamicMessage> {
+pub(super) fn items(message: &DynamicMessage) -> Vec<DynamicMessage> {
     let list =
         message.descriptor_fields().find(|field| field.is_list() && field.kind().as_message().is_some());
     let Some(list) = list else { return Vec::new() };
@@ -159,7 +159,8 @@ impl Fields for DynamicMessage {
     }
 }
 
-fn number(message: &DynamicMessage, name: &str) -> Option<i64> {
+/// A number, if it was told.
+pub(super) fn number(message: &DynamicMessage, name: &str) -> Option<i64> {
     if !message.has_field_by_name(name) {
         return None;
     }
