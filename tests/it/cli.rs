@@ -292,15 +292,24 @@ async fn a_person_decides_from_the_command_line() {
     };
     let id = waits("api-1");
     assert_eq!(gateway.executions().await, 0);
-    assert_eq!(as_one(&asks, &["operations", "approve", &id]).status.code(), Some(1), "not by whoever asks");
-    let approved = as_one(&consents, &["operations", "approve", &id]);
+    assert_eq!(
+        as_one(&consents, &["operations", "approve", &id]).status.code(),
+        Some(64),
+        "nobody was asked"
+    );
+    assert_eq!(
+        as_one(&asks, &["operations", "approve", &id, "--yes"]).status.code(),
+        Some(1),
+        "not by whoever asks"
+    );
+    let approved = as_one(&consents, &["operations", "approve", &id, "--yes"]);
     assert!(approved.status.success(), "{}", said(&approved));
     let ended = as_one(&consents, &["operations", "get", &id, "--wait", "20s"]);
     assert!(out(&ended).contains("SUCCEEDED"), "{}", out(&ended));
     let id = waits("api-2");
     let resolved = as_one(
         &consents,
-        &["operations", "resolve", &id, "--outcome", "given_up", "--note", "không cần nữa"],
+        &["operations", "resolve", &id, "--outcome", "given_up", "--note", "không cần nữa", "--yes"],
     );
     assert!(
         resolved.status.success() && out(&resolved).contains("FAILED_NOT_SENT"),
@@ -407,4 +416,23 @@ fn all_commands_are_completed_and_described() {
         let text = std::fs::read_to_string(format!("{}/{page}", folder.path())).expect(page);
         assert!(text.contains(".TH"), "{page}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_leads_to_is_waited_for() {
+    let gateway = Gateway::sandbox_with(&[
+        ("GIZAD_SANDBOX_POWER_TIME", "1h"),
+        ("GIZAD_WATCH_QUICK", "20ms"),
+        ("GIZAD_WATCH_SLOW", "50ms"),
+    ]);
+    // Its time is up: what is missing is said, and the code is that of what has not ended.
+    let late = gizad(&gateway, &["vps", "stop", "1", "--wait", "1s", "--yes"]);
+    assert_eq!(late.status.code(), Some(5), "{}{}", out(&late), said(&late));
+    assert!(said(&late).contains("power OFF is not seen yet"), "{}", said(&late));
+    gateway.control("POST", "/advance", json!({"seconds": 3601})).await;
+    let done = gizad(&gateway, &["vps", "stop", "1", "--wait", "20s", "--yes"]);
+    assert_eq!(done.status.code(), Some(0), "{}{}", out(&done), said(&done));
+    // With a body the wait stands in the query all the same.
+    let late = gizad(&gateway, &["vps", "reboot", "2", "--wait", "1s", "--yes"]);
+    assert_eq!(late.status.code(), Some(5), "{}{}", out(&late), said(&late));
 }

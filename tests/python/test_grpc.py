@@ -20,6 +20,7 @@ CALLS = [
     ("wallet", "Wallet", "GetWallet", {}), ("wallet", "Wallet", "ListTransactions", {}),
     ("wallet", "Wallet", "CreateDeposit", {"amount_vnd": 500000}),
     ("wallet", "Wallet", "GetDeposit", {"order_id": "GZ6"}), ("wallet", "Wallet", "CheckDeposit", {"order_id": "GZ6"}),
+    ("services", "Service", "ListExpiringServices", {"within": "60d"}),
     ("catalog", "Catalog", "ListVpsPlans", {}), ("catalog", "Catalog", "ListHostingPlans", {}),
     ("catalog", "Catalog", "ListEmailPlans", {}), ("catalog", "Catalog", "ListKeyProducts", {}),
     ("vps", "Vps", "ListVps", {"view": "FULL"}), ("vps", "Vps", "GetVps", {"vps_id": 1}),

@@ -169,8 +169,10 @@ impl Sending<'_> {
                 let (bank, account, note) = (text(&of.bank), text(&of.account), text(&of.note));
                 payload(&Transfer { bank, account, amount_vnd, note }).err()
             });
-            let why =
-                unfit.map_or_else(|| format!("it is {}", payment.state(order)), |unfit| unfit.to_string());
+            let why = unfit.map_or_else(
+                || format!("it is {}, paid already, or its time is up", payment.state(order)),
+                |unfit| unfit.to_string(),
+            );
             eprintln!("gizad: there is no code to scan, because {why}");
             return true;
         };

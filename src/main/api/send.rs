@@ -170,8 +170,18 @@ impl Sending<'_> {
             _ if !printed => FAILED,
             Some(State::InDoubt | State::NeedsOperator) => UNKNOWN,
             Some(State::Sending | State::AwaitingApproval) => UNFINISHED,
+            _ if self.is_outstanding(&answer.body) => UNFINISHED,
             _ => DONE,
         }
+    }
+
+    /// Whether it was waited for something that has not come about, which is said then.
+    fn is_outstanding(&self, body: &Json) -> bool {
+        let waited = body.get("waited").filter(|waited| waited.get("reached") == Some(&Json::Bool(false)));
+        if let Some(waited) = waited.filter(|_| !self.ways.quiet) {
+            eprintln!("gizad: it was carried out; {}", word(waited, "outstanding"));
+        }
+        waited.is_some()
     }
 
     /// Where what must not run twice stands, if that is what was asked for and this is its record.
