@@ -29,7 +29,7 @@ class Docs:
 
     def open(self, query=""):
         assert self.page.goto(f"{self.home}/docs{query}").status == 200
-        expect(self.page.locator(".opblock-tag")).to_have_count(13)
+        expect(self.page.locator(".opblock-tag")).to_have_count(14)
         return self
 
     def unfold(self, path, method="get"):

@@ -135,7 +135,7 @@ def test_reflection_serves_every_service_with_its_options(channel):
     database = ProtoReflectionDescriptorDatabase(channel)
     services = set(database.get_services())
     ours = {name for name in services if name.startswith("gizad.v1.")}
-    assert len(ours) == 13, ours
+    assert len(ours) == 14, ours
     assert "grpc.health.v1.Health" in services
     file = database.FindFileContainingSymbol("gizad.v1.VpsService")
     assert file.name == "gizad/v1/vps.proto"
