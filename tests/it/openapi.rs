@@ -22,7 +22,7 @@ fn without_chance(name: &str, value: &mut Value) {
                 "items" => "KEY-0001",
                 "operation_id" => "op_01a20fdc452a1db7b7f4a55aff76",
                 "request_id" => "3f1c9e7a",
-                "time" => "2026-11-28T08:00:00Z",
+                "time" | "until" | "covered_until" => "2026-11-28T08:00:00Z",
                 _ if name.ends_with("_time") => "2026-11-28T08:00:00Z",
                 _ => return,
             };
