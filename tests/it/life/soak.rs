@@ -113,10 +113,8 @@ fn mischief(
                     seen.failures.lock().unwrap().push(format!("purchase: {why}"));
                 }
             }
-            7 => {
-                std::fs::write(settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 1_000_000 + turn))
-                    .expect("written")
-            }
+            7 => std::fs::write(settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 900_000 + turn))
+                .expect("written"),
             12 => rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there"),
             17 => {
                 std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n")).expect("written")
