@@ -115,7 +115,9 @@ fn mischief(
             }
             7 => std::fs::write(settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 900_000 + turn))
                 .expect("written"),
-            12 => rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there"),
+            12 | 18 => {
+                rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there")
+            }
             17 => {
                 std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n")).expect("written")
             }
