@@ -2,6 +2,7 @@
 //!
 //! Absent here: a status code of any wire. What HTTP and gRPC make of a reason is said once, in `edge`.
 
+mod heard;
 mod lacking;
 mod message;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::call::Limit;
 use crate::contract::{Effect, Violation};
 
+pub use heard::Heard;
 pub use lacking::Lacking;
 pub use message::ProviderMessage;
 

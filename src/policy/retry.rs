@@ -18,7 +18,7 @@ use super::{Answering, Inner};
 use crate::ambient;
 use crate::call::{Call, Reply};
 use crate::contract::Effect;
-use crate::fault::{Fault, Reason, Sent};
+use crate::fault::{Fault, Heard, Reason, Sent};
 use crate::metrics::Figures;
 
 use budget::Budget;
@@ -95,67 +95,11 @@ fn may_repeat(effect: Effect, sent: Sent, happened: Reason, attempt: u32) -> boo
     }
 }
 
-/// Whether a reason may be gone in a moment. A block page is none: asking again is what it is about.
+/// Whether a reason may be gone in a moment.
 fn passes(reason: Reason) -> bool {
-    match reason {
-        Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamFailed
-        | Reason::UpstreamMaintenance
-        | Reason::UpstreamRateLimited => true,
-        Reason::MalformedBody
-        | Reason::InvalidArgument
-        | Reason::ValidationFailed
-        | Reason::UnsupportedMediaType
-        | Reason::BodyTooLarge
-        | Reason::BodyTooSlow
-        | Reason::RouteNotFound
-        | Reason::MethodNotAllowed
-        | Reason::HostNotAllowed
-        | Reason::CrossSite
-        | Reason::ProxyNotTrusted
-        | Reason::CompressionUnsupported
-        | Reason::Unauthenticated
-        | Reason::ScopeMissing
-        | Reason::OperationNotGranted
-        | Reason::AuditUnavailable
-        | Reason::KeyRequired
-        | Reason::KeyReused
-        | Reason::TwinInDoubt
-        | Reason::BudgetExceeded
-        | Reason::PriceTooHigh
-        | Reason::PriceUnknown
-        | Reason::LedgerUnavailable
-        | Reason::OperationNotFound
-        | Reason::OperationState
-        | Reason::OperationGivenUp
-        | Reason::OperationAbsent
-        | Reason::SelfApproval
-        | Reason::ServerProtected
-        | Reason::HostnameMismatch
-        | Reason::ActionNotAllowed
-        | Reason::InsufficientBalance
-        | Reason::NotFound
-        | Reason::NotOwned
-        | Reason::AlreadyExists
-        | Reason::OutOfStock
-        | Reason::Busy
-        | Reason::ServiceExpired
-        | Reason::UpstreamRefused
-        | Reason::UpstreamAuthFailed
-        | Reason::UpstreamIpNotAllowed
-        | Reason::UpstreamBlocked
-        | Reason::UpstreamRedirected
-        | Reason::UpstreamShapeUnknown
-        | Reason::OutcomeUnknown
-        | Reason::DeadlineExceeded
-        | Reason::QuotaExceeded
-        | Reason::PaceExceeded
-        | Reason::CircuitOpen
-        | Reason::WaitedInVain
-        | Reason::NotCached
-        | Reason::ShuttingDown
-        | Reason::Internal => false,
+    match reason.heard() {
+        Heard::Failure | Heard::Later => true,
+        Heard::Nothing | Heard::Answer | Heard::Barrier => false,
     }
 }
 

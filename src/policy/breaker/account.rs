@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Options;
 use crate::ambient;
 use crate::contract::Operation;
-use crate::fault::Reason;
+use crate::fault::Heard;
 use crate::metrics::Figures;
 use crate::policy::Answer;
 
@@ -218,64 +218,9 @@ impl State {
 /// refusals say nothing.
 pub(super) fn health(answer: &Answer) -> Health {
     let Err(fault) = answer else { return Health::Well };
-    match fault.happened() {
-        Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamFailed
-        | Reason::UpstreamMaintenance
-        | Reason::UpstreamBlocked => Health::Down,
-        Reason::InsufficientBalance
-        | Reason::NotFound
-        | Reason::NotOwned
-        | Reason::AlreadyExists
-        | Reason::OutOfStock
-        | Reason::Busy
-        | Reason::ServiceExpired
-        | Reason::UpstreamRefused
-        | Reason::UpstreamAuthFailed
-        | Reason::UpstreamIpNotAllowed
-        | Reason::UpstreamRateLimited
-        | Reason::UpstreamRedirected
-        | Reason::UpstreamShapeUnknown
-        | Reason::InvalidArgument => Health::Well,
-        Reason::OutcomeUnknown
-        | Reason::MalformedBody
-        | Reason::ValidationFailed
-        | Reason::UnsupportedMediaType
-        | Reason::BodyTooLarge
-        | Reason::BodyTooSlow
-        | Reason::RouteNotFound
-        | Reason::MethodNotAllowed
-        | Reason::HostNotAllowed
-        | Reason::CrossSite
-        | Reason::ProxyNotTrusted
-        | Reason::CompressionUnsupported
-        | Reason::Unauthenticated
-        | Reason::ScopeMissing
-        | Reason::OperationNotGranted
-        | Reason::AuditUnavailable
-        | Reason::KeyRequired
-        | Reason::KeyReused
-        | Reason::TwinInDoubt
-        | Reason::BudgetExceeded
-        | Reason::PriceTooHigh
-        | Reason::PriceUnknown
-        | Reason::LedgerUnavailable
-        | Reason::OperationNotFound
-        | Reason::OperationState
-        | Reason::OperationGivenUp
-        | Reason::OperationAbsent
-        | Reason::SelfApproval
-        | Reason::ServerProtected
-        | Reason::HostnameMismatch
-        | Reason::ActionNotAllowed
-        | Reason::DeadlineExceeded
-        | Reason::QuotaExceeded
-        | Reason::PaceExceeded
-        | Reason::CircuitOpen
-        | Reason::WaitedInVain
-        | Reason::NotCached
-        | Reason::ShuttingDown
-        | Reason::Internal => Health::Unknown,
+    match fault.happened().heard() {
+        Heard::Failure | Heard::Barrier => Health::Down,
+        Heard::Answer | Heard::Later => Health::Well,
+        Heard::Nothing => Health::Unknown,
     }
 }
