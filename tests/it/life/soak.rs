@@ -96,6 +96,10 @@ fn mischief(
         client.block_on(sent).expect("the control socket answers");
     };
     let original = std::fs::read_to_string(settings).expect("the settings");
+    // What the environment says comes before a file, so this is a setting that it says nothing of.
+    let change = |quick: &str| {
+        std::fs::write(settings, format!("{original}\n[watch]\nquick = \"{quick}\"\n")).expect("written");
+    };
     let faults = ["error500", "html", "truncate", "close_before", "rate_limited"];
     for turn in 0_usize.. {
         if over.load(Relaxed) {
@@ -108,19 +112,17 @@ fn mischief(
             2 => {
                 let key = format!("idempotency-key: soak-{turn}\r\n");
                 let mut plain = Plain::new(target.clone(), true);
-                let outcome = plain.call("POST", "/vps/1/renew", Some(&json!({})), &key, seen);
-                if let Err(why) = outcome {
-                    seen.failures.lock().unwrap().push(format!("purchase: {why}"));
-                }
+                let order = json!({"billing_cycle": "monthly"});
+                let failure = match plain.call("POST", "/vps/1/renew", Some(&order), &key, seen) {
+                    Ok((200..300, _)) => None,
+                    Ok((_, text)) => Some(text),
+                    Err(why) => Some(why),
+                };
+                seen.failures.lock().unwrap().extend(failure.map(|why| format!("purchase: {why}")));
             }
-            7 => std::fs::write(settings, format!("{original}\n[quota]\nrate = \"{}/s\"\n", 900_000 + turn))
-                .expect("written"),
-            12 | 18 => {
-                rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there")
-            }
-            17 => {
-                std::fs::write(settings, format!("{original}\n[quota]\nrate = \"often\"\n")).expect("written")
-            }
+            7 => change(&format!("{}ms", 1000 + turn % 1000)),
+            12 => rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it is there"),
+            17 => change("often"),
             // Connections that come, say nothing or half of something, and go.
             _ => {
                 use std::io::Write as _;
