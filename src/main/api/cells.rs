@@ -18,6 +18,11 @@ pub(super) enum Moments {
     Whole,
 }
 
+/// Whether a field is shown in a cell: what has parts is not, nor is what is drawn.
+pub(super) fn has_cell(field: &Field) -> bool {
+    !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Any) && field.vietqr.is_none()
+}
+
 /// A value of a field that is no message.
 pub(super) fn cell(field: &Field, json: &Json, moments: Moments) -> String {
     let shown = match json {

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use clap::Arg;
 use gizad::ambient;
-use gizad::client::{Broken, Opened, Request};
-use gizad::contract::{Comments, Field, Goal, Kind, Operation};
+use gizad::client::{Broken, Request};
+use gizad::contract::{Comments, Field, Goal, Operation};
 use gizad::settings;
 use gizad::vietqr::{Picture, Transfer, payload};
 use serde_json::{Map, Value as Json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::cells::{Moments, UNKNOWN, cell, padded, width};
+use super::cells::{Moments, UNKNOWN, cell, has_cell, padded, width};
 use super::names::Named;
 use super::send::{KEY, Sending, print};
-use super::watch::{END, PROBLEM};
+use super::watch::End;
 use super::{FAILED, UNFINISHED, arguments, shown};
 
 /// How long the money is waited for if nothing is said.
@@ -102,16 +102,6 @@ fn amount(text: &str) -> Result<i64, String> {
     amount.ok_or_else(wrong)
 }
 
-/// How the wait for it has ended.
-enum End {
-    /// Nothing changes any more.
-    Last(Json),
-    /// It was refused, and this is what the program ends with.
-    Refused(u8),
-    /// gizad is gone, for now.
-    Gone(Broken),
-}
-
 impl Sending<'_> {
     /// Orders it, shows it, and waits for the money.
     pub(super) async fn pay(&self, payment: &Payment<'_>, mut fields: Map<String, Json>) -> u8 {
@@ -145,8 +135,7 @@ impl Sending<'_> {
         }
         let mut lines = Vec::new();
         for field in &payment.create.output.fields {
-            let is_cell = !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Any);
-            if is_cell && field.vietqr.is_none() {
+            if has_cell(field) {
                 let told = cell(field, order.get(&field.name).unwrap_or(&Json::Null), Moments::Whole);
                 lines.push((field.name.as_str(), told.split_whitespace().collect::<Vec<_>>().join(" ")));
             }
@@ -247,9 +236,14 @@ impl Sending<'_> {
     async fn followed(&self, request: &Request) -> Result<Json, u8> {
         let mut said = false;
         loop {
-            match self.stream(request).await {
+            let told = |answer: &Json| !self.ways.json || print(&format!("{answer}\n"));
+            match self.follow_stream(request, told).await {
                 End::Last(last) => return Ok(last),
-                End::Refused(code) => return Err(code),
+                End::Refused(answer) => {
+                    self.clears();
+                    return Err(self.refused(&answer));
+                }
+                End::Untold => return Err(FAILED),
                 End::Gone(Broken::Unreachable(why) | Broken::Off(why)) => {
                     if !said && !self.ways.quiet {
                         self.clears();
@@ -258,33 +252,6 @@ impl Sending<'_> {
                     said = true;
                     sleep(AGAIN).await;
                 }
-            }
-        }
-    }
-
-    /// Reads the stream to its end.
-    async fn stream(&self, request: &Request) -> End {
-        let mut events = match self.client.open(request).await {
-            Ok(Opened::Stream(events)) => events,
-            Ok(Opened::Answer(answer)) => return End::Refused(self.refused(&answer)),
-            Err(broken) => return End::Gone(broken),
-        };
-        let mut last = Json::Null;
-        loop {
-            match events.next().await {
-                Ok(Some(event)) if event.name == END => return End::Last(last),
-                Ok(Some(event)) if event.name == PROBLEM => {
-                    self.clears();
-                    return End::Refused(self.refused(&event.problem()));
-                }
-                Ok(Some(event)) => {
-                    if self.ways.json && !print(&format!("{}\n", event.data)) {
-                        return End::Refused(FAILED);
-                    }
-                    last = event.data;
-                }
-                Ok(None) => return End::Gone(Broken::Off("the stream has ended".to_owned())),
-                Err(broken) => return End::Gone(broken),
             }
         }
     }

@@ -1,18 +1,30 @@
 //! Something watched: a line for what it is now, then one whenever it has changed, until nothing changes any more or somebody ends it.
 
-use gizad::client::{Broken, Opened};
-use gizad::contract::{Field, Kind, Message};
+use gizad::client::{Answer, Broken, Opened, Request};
+use gizad::contract::Message;
 use serde_json::{Map, Value as Json};
 
-use super::cells::{Moments, cell};
+use super::cells::{Moments, cell, has_cell};
 use super::send::{Sending, print};
 use super::{FAILED, UNREACHABLE};
 
 /// How many values of an item are shown.
 const SHOWN: usize = 6;
 /// The names of events that are no answer.
-pub(super) const PROBLEM: &str = "problem";
-pub(super) const END: &str = "end";
+const PROBLEM: &str = "problem";
+const END: &str = "end";
+
+/// How a stream has ended.
+pub(super) enum End {
+    /// Nothing changes any more after this.
+    Last(Json),
+    /// It was refused.
+    Refused(Answer),
+    /// What came could not be told.
+    Untold,
+    /// gizad is gone, for now.
+    Gone(Broken),
+}
 
 impl Sending<'_> {
     /// Watches to the end, or until gizad is gone.
@@ -21,26 +33,31 @@ impl Sending<'_> {
             Ok(request) => request,
             Err(code) => return code,
         };
-        let mut events = match self.client.open(&request).await {
+        match self.follow_stream(&request, |answer| print(&self.line(answer))).await {
+            End::Last(_) => 0,
+            End::Refused(answer) => self.refused(&answer),
+            End::Untold => FAILED,
+            End::Gone(broken) => self.gone(&broken),
+        }
+    }
+
+    /// Reads a stream to its end, and tells each answer.
+    pub(super) async fn follow_stream(&self, request: &Request, tell: impl Fn(&Json) -> bool) -> End {
+        let mut last = Json::Null;
+        let mut events = match self.client.open(request).await {
             Ok(Opened::Stream(events)) => events,
-            Ok(Opened::Answer(answer)) if answer.is_success() => return 0,
-            Ok(Opened::Answer(answer)) => return self.refused(&answer),
-            Err(broken) => return self.gone(&broken),
+            Ok(Opened::Answer(answer)) if answer.is_success() => return End::Last(last),
+            Ok(Opened::Answer(answer)) => return End::Refused(answer),
+            Err(broken) => return End::Gone(broken),
         };
         loop {
-            let event = match events.next().await {
-                Ok(Some(event)) => event,
-                Ok(None) => return self.gone(&Broken::Off("the stream has ended".to_owned())),
-                Err(broken) => return self.gone(&broken),
-            };
-            match event.name.as_str() {
-                END => return 0,
-                PROBLEM => return self.refused(&event.problem()),
-                _ => {
-                    if !print(&self.line(&event.data)) {
-                        return FAILED;
-                    }
-                }
+            match events.next().await {
+                Ok(Some(event)) if event.name == END => return End::Last(last),
+                Ok(Some(event)) if event.name == PROBLEM => return End::Refused(event.problem()),
+                Ok(Some(event)) if !tell(&event.data) => return End::Untold,
+                Ok(Some(event)) => last = event.data,
+                Ok(None) => return End::Gone(Broken::Off("the stream has ended".to_owned())),
+                Err(broken) => return End::Gone(broken),
             }
         }
     }
@@ -57,13 +74,10 @@ impl Sending<'_> {
             return format!("{answer}\n");
         }
         let plan: &Message = &self.operation.output;
-        let is_cell = |field: &&Field| {
-            !matches!(field.kind, Kind::Message(_) | Kind::Struct | Kind::Any) && field.vietqr.is_none()
-        };
         let known = plan
             .fields
             .iter()
-            .filter(is_cell)
+            .filter(|field| has_cell(field))
             .filter_map(|field| answer.get(&field.name).map(|json| cell(field, json, Moments::Short)));
         known.take(SHOWN).collect::<Vec<_>>().join("  ") + "\n"
     }
