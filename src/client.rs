@@ -8,15 +8,15 @@ mod place;
 mod request;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use serde_json::Value as Json;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
+
+use crate::outward;
 
 pub use events::{Event, Events};
 pub use place::Place;
@@ -92,19 +92,8 @@ impl Client {
     /// # Errors
     /// When the token is none, or TLS cannot be set up.
     pub fn new(options: &Options) -> Result<Self, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for certificate in &options.extra_ca {
-            let added = roots.add(certificate.clone());
-            added.map_err(|error| format!("a certificate cannot be used: {error}"))?;
-        }
-        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(outward::tls(&options.extra_ca)?)
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -180,12 +169,6 @@ async fn whole(response: reqwest::Response) -> Result<Answer, Broken> {
 /// Only a connection that did not come about proves that nothing was sent.
 fn broken(error: reqwest::Error) -> Broken {
     let (never, error) = (error.is_connect() || error.is_builder(), error.without_url());
-    let mut text = error.to_string();
-    let mut below = std::error::Error::source(&error);
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
+    let text = outward::causes(&error);
     if never { Broken::Unreachable(text) } else { Broken::Off(text) }
 }

@@ -40,6 +40,7 @@
 //! | [`upstream`] | calls ⇄ the provider's JSON; the only way to the provider, the only holder of the key | a caller's face, a policy |
 //! | [`watch`] | what is looked at again and again, one look for all who want to know | a wire, a look for nobody |
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
+//! | [`outward`] | whom gizad believes when it calls somebody, and how the errors of that read | who is called, and why |
 //! | [`vietqr`] | what a banking app reads of a transfer, as text and as a picture | a bank that is guessed |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
@@ -126,6 +127,7 @@ pub mod edge;
 pub mod fault;
 pub mod ledger;
 pub mod metrics;
+pub mod outward;
 pub mod policy;
 pub mod purchase;
 pub mod records;

@@ -10,12 +10,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use prost::Message as _;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::Options;
 use super::otlp::{self, Resource, Response};
 use super::queue::Queue;
 use crate::ambient;
+use crate::outward;
 
 /// How long spans are gathered before they are sent.
 const GATHERED: Duration = Duration::from_secs(2);
@@ -59,7 +59,7 @@ impl Exporter {
     pub(super) fn new(options: Options, queue: Arc<Queue>) -> Result<Self, String> {
         let resource = Resource::of(&options);
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&options)?)
+            .tls_backend_preconfigured(outward::tls(&options.extra_ca)?)
             .connect_timeout(options.timeout)
             .timeout(options.timeout)
             // What is sent along may be a token, which is for this collector and nobody else.
@@ -146,7 +146,8 @@ impl Exporter {
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"))
             .body(body);
-        let mut response = request.send().await.map_err(|error| passing(causes(&error.without_url())))?;
+        let mut response =
+            request.send().await.map_err(|error| passing(outward::causes(&error.without_url())))?;
         let status = response.status();
         if !status.is_success() {
             let asked = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
@@ -167,7 +168,7 @@ impl Exporter {
         }
         let mut told = Vec::new();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| passing(causes(&error.without_url())))?
+            response.chunk().await.map_err(|error| passing(outward::causes(&error.without_url())))?
         {
             if told.len() + chunk.len() > LONGEST {
                 return Ok(0);
@@ -179,30 +180,4 @@ impl Exporter {
         let refused = told.partial_success.map_or(0, |partial| partial.rejected_spans);
         Ok(u64::try_from(refused).unwrap_or(0))
     }
-}
-
-/// TLS 1.2 and newer, the roots of the browsers, and the operator's own.
-fn tls(options: &Options) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in &options.extra_ca {
-        roots.add(certificate.clone()).map_err(|error| format!("a certificate cannot be used: {error}"))?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
-}
-
-/// An error with everything below it, which is where the reason stands.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text
 }

@@ -23,6 +23,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use super::{Options, lanes};
 use crate::ambient;
 use crate::contract::{Contract, Effect};
+use crate::outward;
 
 /// What was seen on the way.
 #[derive(Debug, Default)]
@@ -111,7 +112,7 @@ pub async fn examine(options: &Options, contract: &Contract) -> Result<Seen, Str
         seen.answer = Some(ask(stream, request, options.timeout).await);
         return Ok(seen);
     }
-    let tls = TlsConnector::from(Arc::new(lanes::tls(&options.extra_ca)?));
+    let tls = TlsConnector::from(Arc::new(outward::tls(&options.extra_ca)?));
     let name = ServerName::try_from(target.host().to_owned()).map_err(|error| error.to_string())?;
     match timeout(options.connect_timeout, tls.connect(name, stream)).await {
         Ok(Ok(stream)) => {

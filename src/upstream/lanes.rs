@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{DATE, LOCATION, RETRY_AFTER, SERVER};
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
 pub(super) use fresh::while_driving;
@@ -20,6 +19,7 @@ use super::retry_after;
 use super::target::Target;
 use crate::ambient;
 use crate::fault::Sent;
+use crate::outward;
 
 /// The longest answer that is read, in bytes.
 pub(super) const MAX_ANSWER: usize = 1024 * 1024;
@@ -122,7 +122,7 @@ impl Lanes {
         waits: Waits,
         extra_ca: &[CertificateDer<'static>],
     ) -> Result<Self, String> {
-        let tls = tls(extra_ca)?;
+        let tls = outward::tls(extra_ca)?;
         Ok(Self {
             pooled: pooled::Lane::new(target.clone(), waits, tls.clone())?,
             fresh: fresh::Lane::new(target.clone(), waits, Arc::new(tls)),
@@ -138,19 +138,4 @@ impl Lanes {
     pub(super) async fn send_alone(&self, body: Zeroizing<Vec<u8>>) -> Result<Received, Broken> {
         self.fresh.send(body).await
     }
-}
-
-/// TLS 1.2 and newer, the roots of the browsers, and the operator's own.
-pub(super) fn tls(extra_ca: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in extra_ca {
-        roots.add(certificate.clone()).map_err(|error| format!("a certificate cannot be used: {error}"))?;
-    }
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }

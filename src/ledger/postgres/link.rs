@@ -1,10 +1,7 @@
 //! Connections: how they are made, what they are limited by, and how a statement goes over one. Absent here: what is
 //! said, and a plain connection to another machine.
 
-use std::error::Error as _;
-use std::iter::successors;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::AbortHandle;
@@ -15,11 +12,11 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Error, GenericClient, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::ledger::cells::{Cells, Value};
 use crate::ledger::statement::Statement;
 use crate::ledger::store::Trouble;
+use crate::outward;
 
 /// How long connecting may take, from looking up the name to the server's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -46,7 +43,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(url: &str, extra_ca: &[CertificateDer<'static>]) -> Result<Self, Trouble> {
         let mut config: Config = url.parse().map_err(|error| {
-            Trouble::Unfit(format!("the URL of the ledger cannot be read: {}", told(&error)))
+            Trouble::Unfit(format!("the URL of the ledger cannot be read: {}", outward::causes(&error)))
         })?;
         config.ssl_mode(tls_for(&config)?);
         // After a failover, the one that takes writes.
@@ -56,7 +53,7 @@ impl Server {
         if config.get_application_name().is_none() {
             config.application_name("gizad");
         }
-        Ok(Self { config, tls: MakeRustlsConnect::new(tls(extra_ca).map_err(Trouble::Unfit)?) })
+        Ok(Self { config, tls: MakeRustlsConnect::new(outward::tls(extra_ca).map_err(Trouble::Unfit)?) })
     }
 
     /// A new session.
@@ -95,19 +92,6 @@ fn tls_for(config: &Config) -> Result<SslMode, Trouble> {
                 .into(),
         )),
     }
-}
-
-/// TLS 1.2 and newer, the roots of the browsers, and the operator's own.
-fn tls(extra_ca: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for certificate in extra_ca {
-        roots.add(certificate.clone()).map_err(|error| format!("a certificate cannot be used: {error}"))?;
-    }
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A session. It ends when this is dropped.
@@ -211,18 +195,12 @@ fn cells(row: &Row) -> Result<Cells, Error> {
 
 /// What an error means to whoever was writing or reading. The server speaks of a full disk only before a commit.
 pub(super) fn trouble(error: &Error) -> Trouble {
-    let told = format!("the ledger's database: {}", told(error));
+    let told = format!("the ledger's database: {}", outward::causes(error));
     match error.code() {
         Some(&SqlState::UNIQUE_VIOLATION) => Trouble::Taken,
         Some(&SqlState::DISK_FULL) => Trouble::Full(told),
         _ => Trouble::Failed(told),
     }
-}
-
-/// What went wrong stands in the causes.
-fn told(error: &Error) -> String {
-    let causes = successors(error.source(), |cause: &&(dyn std::error::Error + 'static)| (*cause).source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::{Broken, MAX_ANSWER, Phase, Received, Request, Target, Waits};
 use crate::fault::Sent;
+use crate::outward;
 
 pub(super) struct Lane {
     client: reqwest::Client,
@@ -70,17 +71,5 @@ fn broken(error: reqwest::Error) -> Broken {
     } else {
         (Phase::Send, Sent::Maybe)
     };
-    Broken { at, sent, cause: causes(&error.without_url()) }
-}
-
-/// An error with everything below it, which is where the reason stands.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text
+    Broken { at, sent, cause: outward::causes(&error.without_url()) }
 }
