@@ -48,6 +48,7 @@ mod openapi;
 mod operations;
 mod pages;
 mod paying;
+mod pods;
 mod provider;
 mod recording;
 mod records;
