@@ -61,6 +61,7 @@ mod tables;
 mod tls;
 mod traces;
 mod traffic;
+mod upgrade;
 mod waiting;
 mod wallet;
 mod wire;
