@@ -39,7 +39,11 @@ impl Flow {
             return Duration::ZERO;
         }
         let seconds = tokens / self.per_second;
-        if seconds < FOR_EVER.as_secs_f64() { Duration::from_secs_f64(seconds) } else { FOR_EVER }
+        if seconds >= FOR_EVER.as_secs_f64() || seconds.is_nan() {
+            return FOR_EVER;
+        }
+        // Who waits for nothing at all would ask again and again without any time passing.
+        Duration::from_secs_f64(seconds).max(Duration::from_nanos(1))
     }
 }
 
@@ -81,7 +85,9 @@ impl Bucket {
     pub(super) fn settle(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at);
         let come = self.level + passed.as_secs_f64() * self.flow.per_second;
-        self.level = come.min(f64::from(self.flow.burst));
+        let kept = f64::from(self.flow.burst);
+        let kept = if crate::shared::planted!(BurstIsKept) { kept.max(self.level) } else { kept };
+        self.level = come.min(kept);
         self.at = self.at.max(now);
     }
 

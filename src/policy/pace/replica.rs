@@ -15,7 +15,9 @@ use crate::shared::lease::{Lease, Standing};
 use crate::shared::planted;
 use crate::shared::renewal::{Account, Needs, View};
 
-/// How quickly it is forgotten what was used just now, and lately.
+/// How soon calls that wait should have passed, in seconds.
+const SOON: f64 = 0.05;
+/// How quickly it is forgotten what came just now, and lately.
 const NOW: f64 = 0.1;
 const LATELY: f64 = 2.0;
 /// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
@@ -53,8 +55,8 @@ pub(super) struct Replica {
     hope: u64,
     now: Use,
     lately: Use,
-    /// Whether the others were told that calls wait.
-    pub(super) waits: bool,
+    /// What the others were told is wanted, if calls wait.
+    pub(super) waits: Option<u64>,
     /// Complaints that the others were not told of: when each call left, and when it came back.
     pub(super) complaints: Vec<(Instant, Instant)>,
     /// A pause that the others were not told of.
@@ -78,7 +80,7 @@ impl Replica {
             hope: even(most),
             now: Use::new(NOW, now),
             lately: Use::new(LATELY, now),
-            waits: false,
+            waits: None,
             complaints: Vec::new(),
             pause: None,
             account: None,
@@ -88,7 +90,7 @@ impl Replica {
         }
     }
 
-    /// A call was let through.
+    /// A call came.
     pub(super) fn note(&mut self, now: Instant) {
         self.now.note(now);
         self.lately.note(now);
@@ -118,19 +120,21 @@ impl Replica {
         Flow { per_second: whole.per_second * (share as f64 / ALL as f64), burst }
     }
 
-    /// What it needs. `idle` says that it does well with what it has left over.
-    pub(super) fn needs(&mut self, rate: Rate, waits: bool, idle: bool, now: Instant) -> Needs {
-        let of_the_rate = |per_second: f64| {
-            let share = per_second / Flow::of(rate).per_second * ALL as f64;
-            if share < ALL as f64 { share as u64 } else { ALL }
-        };
+    /// What it needs for so many that wait. `idle` says that it does well with what it has left over.
+    pub(super) fn needs(&mut self, rate: Rate, waiting: usize, idle: bool, now: Instant) -> Needs {
         let (just_now, lately) = (self.now.per_second(now), self.lately.per_second(now));
         Needs {
             used: self.lease.share(now),
-            waits,
-            lately: of_the_rate(just_now.max(lately)),
-            now: if idle { 0 } else { of_the_rate(just_now) },
+            waits: of_the_rate(waiting as f64 / SOON, rate),
+            lately: of_the_rate(just_now.max(lately), rate),
+            now: if idle { 0 } else { of_the_rate(just_now, rate) },
         }
+    }
+
+    /// Whether the others should hear, now that so many wait.
+    pub(super) fn lacks(&self, rate: Rate, waiting: usize) -> bool {
+        // What was said once is not said again until it is twice as much.
+        self.waits.is_none_or(|said| said < ALL && of_the_rate(waiting as f64 / SOON, rate) / 2 > said)
     }
 
     /// What the others have made of the account, with what this one has learned and they do not know; nothing if that is nothing.
@@ -191,6 +195,12 @@ impl Replica {
             }
         }
     }
+}
+
+/// So many a second as a part of the account's rate.
+fn of_the_rate(per_second: f64, rate: Rate) -> u64 {
+    let share = per_second / Flow::of(rate).per_second * ALL as f64;
+    if share < ALL as f64 { share.ceil() as u64 } else { ALL }
 }
 
 #[cfg(test)]
