@@ -96,9 +96,9 @@ pub struct Needs {
     pub used: u64,
     /// What it takes to let the calls pass soon that wait, if any do.
     pub waits: u64,
-    /// What it has used lately.
+    /// What it has been asked for lately.
     pub lately: u64,
-    /// What it has used just now, or nothing if it does well with what is left over.
+    /// What it is asked for now.
     pub now: u64,
 }
 

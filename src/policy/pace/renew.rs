@@ -197,7 +197,6 @@ impl Account {
         state.grow(now);
         let rate = state.rate();
         let waiting = Lane::ALL.map(|lane| state.queue.waiting(lane)).iter().sum();
-        let idle = waiting == 0 && has_enough(&state.bucket);
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(name).is_none() {
             // What it has had went to another, who took it for dead.
@@ -208,7 +207,7 @@ impl Account {
             replica.came_ms.get_or_insert(view.now_ms);
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
-        let needs = replica.needs(rate, waiting, idle, now);
+        let needs = replica.needs(rate, waiting, now);
         let said = renewal(&view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (waiting > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
@@ -319,10 +318,4 @@ impl State {
             self.pause_until(heard + Duration::from_millis(paused).min(longest));
         }
     }
-}
-
-/// Whether a bucket for which nobody waits has so much in it that its replica does well without more.
-fn has_enough(bucket: &Bucket) -> bool {
-    let Flow { per_second, burst } = bucket.flow();
-    bucket.level() >= (per_second / 50.0).max(2.0).min(f64::from(burst))
 }

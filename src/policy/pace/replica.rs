@@ -18,15 +18,18 @@ use crate::shared::renewal::{Account, Needs, View};
 /// How soon calls that wait should have passed, in seconds.
 const SOON: f64 = 0.05;
 /// How quickly it is forgotten what came just now, and lately.
-const NOW: f64 = 0.1;
+const NOW: f64 = 0.5;
 const LATELY: f64 = 2.0;
+/// Whoever calls at random moments is seldom silent for longer than this many of the usual times between two calls.
+const SILENCE: f64 = 3.0;
 /// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
 const COMPLAINTS: usize = 16;
 
-/// How much is used, what was long ago counting less.
+/// How often calls come, those of long ago counting less.
 struct Use {
     forgets_in: f64,
     per_second: f64,
+    /// When the last came.
     at: Instant,
 }
 
@@ -35,15 +38,20 @@ impl Use {
         Self { forgets_in, per_second: 0.0, at: now }
     }
 
-    fn per_second(&mut self, now: Instant) -> f64 {
+    fn per_second(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.per_second *= (-passed / self.forgets_in).exp();
-        self.at = now;
-        self.per_second
+        self.per_second * (-passed / self.forgets_in).exp()
+    }
+
+    /// The same, if it goes on: of calls that have stopped to come it is soon known.
+    fn going_on(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.per_second(now).min(SILENCE / passed)
     }
 
     fn note(&mut self, now: Instant) {
         self.per_second = self.per_second(now) + 1.0 / self.forgets_in;
+        self.at = now;
     }
 }
 
@@ -120,14 +128,14 @@ impl Replica {
         Flow { per_second: whole.per_second * (share as f64 / ALL as f64), burst }
     }
 
-    /// What it needs for so many that wait. `idle` says that it does well with what it has left over.
-    pub(super) fn needs(&mut self, rate: Rate, waiting: usize, idle: bool, now: Instant) -> Needs {
-        let (just_now, lately) = (self.now.per_second(now), self.lately.per_second(now));
+    /// What it needs, for so many that wait.
+    pub(super) fn needs(&self, rate: Rate, waiting: usize, now: Instant) -> Needs {
+        let (just_now, lately) = (self.now.going_on(now), self.lately.per_second(now));
         Needs {
             used: self.lease.share(now),
             waits: of_the_rate(waiting as f64 / SOON, rate),
             lately: of_the_rate(just_now.max(lately), rate),
-            now: if idle { 0 } else { of_the_rate(just_now, rate) },
+            now: of_the_rate(just_now, rate),
         }
     }
 

@@ -41,10 +41,11 @@ fn played(stage: &Stage) -> Played {
 async fn come_and_go(seed: u64) -> Played {
     let mut stage = stage(seed, 4, &[MUCH]);
     stage.pass(SECOND).await;
+    stage.join(MUCH);
     for _ in 0..100 {
-        stage.join(MUCH);
         stage.pass(STEP).await;
         stage.end(1, true).await;
+        stage.join(MUCH);
     }
     played(&stage)
 }
@@ -72,11 +73,13 @@ async fn late(seed: u64) -> Played {
     };
     stage.pass(SECOND).await;
     let until_ms = until_ms();
-    while stage.database.now_ms() < until_ms - 20 {
+    let before = 5 + 5 * i64::try_from(seed % 8).expect("small");
+    while stage.database.now_ms() < until_ms - before {
         stage.pass(Duration::from_millis(1)).await;
     }
     stage.weather.send_replace(Weather { slow: Duration::from_millis(150), ..Weather::FINE });
     stage.running[0].fate.send_replace(Fate::Open);
+    stage.running[0].account.news.notify_one();
     for _ in 0..100 {
         stage.running[1].account.news.notify_one();
         stage.pass(Duration::from_millis(5)).await;
@@ -98,19 +101,27 @@ async fn place(seed: u64) -> Played {
     played(&stage)
 }
 
-/// One has rested and gives its share away; what it has saved does not stay.
+/// One has rested and gives its share away: what it has saved does not stay.
 async fn rest(seed: u64) -> Played {
     let stage = stage(seed, 2, &[0.0, 0.0]);
-    for turn in 0..40 {
+    for turn in 0..20 {
         let (one, other) = (&stage.running[turn % 2], &stage.running[(turn + 1) % 2]);
         one.load.send_replace(MUCH);
         stage.pass(SECOND).await;
         one.load.send_replace(0.0);
         one.account.dismiss();
-        // All of what is saved is now with the other, or nobody has it.
-        one.account.news.notify_one();
-        stage.pass(STEP).await;
-        other.load.send_replace(1.0);
+        stage.pass(STEP * 2).await;
+        // Enough to be given the share, and not all of it is used.
+        other.load.send_replace(40.0);
+        stage.pass(SECOND).await;
+        for running in &stage.running {
+            running.load.send_replace(MUCH);
+        }
+        stage.pass(STEP * 2).await;
+        for running in &stage.running {
+            running.load.send_replace(0.0);
+            running.account.dismiss();
+        }
         stage.pass(SECOND).await;
     }
     played(&stage)
