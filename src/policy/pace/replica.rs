@@ -17,40 +17,46 @@ use crate::shared::renewal::{Account, Needs, View};
 
 /// How soon calls that wait should have passed, in seconds.
 const SOON: f64 = 0.05;
-/// How quickly it is forgotten what came just now, and lately.
-const NOW: f64 = 0.5;
-const LATELY: f64 = 2.0;
-/// Whoever calls at random moments is seldom silent for longer than this many of the usual times between two calls.
+/// The last calls count for what comes now, so many of them; and whoever calls at random moments is seldom silent for longer than
+/// this many of the usual times between two calls.
+const LAST: f64 = 8.0;
 const SILENCE: f64 = 3.0;
+/// How soon it is forgotten what came lately, in seconds.
+const LATELY: f64 = 2.0;
 /// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
 const COMPLAINTS: usize = 16;
 
-/// How often calls come, those of long ago counting less.
-struct Use {
-    forgets_in: f64,
-    per_second: f64,
+/// How often calls come.
+struct Calls {
+    /// The time between two, lately counted, in seconds.
+    between: f64,
+    /// How many a second there were lately.
+    lately: f64,
     /// When the last came.
     at: Instant,
 }
 
-impl Use {
-    fn new(forgets_in: f64, now: Instant) -> Self {
-        Self { forgets_in, per_second: 0.0, at: now }
+impl Calls {
+    fn new(now: Instant) -> Self {
+        Self { between: LATELY, lately: 0.0, at: now }
     }
 
-    fn per_second(&self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.per_second * (-passed / self.forgets_in).exp()
+    fn since(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.at).as_secs_f64()
     }
 
-    /// The same, if it goes on: of calls that have stopped to come it is soon known.
-    fn going_on(&self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.per_second(now).min(SILENCE / passed)
+    fn lately(&self, now: Instant) -> f64 {
+        self.lately * (-self.since(now) / LATELY).exp()
+    }
+
+    /// As many a second as come now: that they have stopped to come is soon known, too.
+    fn now(&self, now: Instant) -> f64 {
+        (1.0 / self.between).min(SILENCE / self.since(now))
     }
 
     fn note(&mut self, now: Instant) {
-        self.per_second = self.per_second(now) + 1.0 / self.forgets_in;
+        self.lately = self.lately(now) + 1.0 / LATELY;
+        self.between += (self.since(now).min(LATELY) - self.between) / LAST;
         self.at = now;
     }
 }
@@ -61,8 +67,7 @@ pub(super) struct Replica {
     pub(super) lease: Lease,
     /// The share it gets if calls wait, as the others were when they were seen last.
     hope: u64,
-    now: Use,
-    lately: Use,
+    calls: Calls,
     /// What the others were told is wanted, if calls wait.
     pub(super) waits: Option<u64>,
     /// Complaints that the others were not told of: when each call left, and when it came back.
@@ -86,8 +91,7 @@ impl Replica {
             most,
             lease: Lease::none(most),
             hope: even(most),
-            now: Use::new(NOW, now),
-            lately: Use::new(LATELY, now),
+            calls: Calls::new(now),
             waits: None,
             complaints: Vec::new(),
             pause: None,
@@ -100,8 +104,7 @@ impl Replica {
 
     /// A call came.
     pub(super) fn note(&mut self, now: Instant) {
-        self.now.note(now);
-        self.lately.note(now);
+        self.calls.note(now);
     }
 
     /// Its part of the account's rate at a moment.
@@ -130,7 +133,7 @@ impl Replica {
 
     /// What it needs, for so many that wait.
     pub(super) fn needs(&self, rate: Rate, waiting: usize, now: Instant) -> Needs {
-        let (just_now, lately) = (self.now.going_on(now), self.lately.per_second(now));
+        let (just_now, lately) = (self.calls.now(now), self.calls.lately(now));
         Needs {
             used: self.lease.share(now),
             waits: of_the_rate(waiting as f64 / SOON, rate),

@@ -39,8 +39,9 @@ fn played(stage: &Stage) -> Played {
 
 /// Each that comes begins with nothing, however many come.
 async fn come_and_go(seed: u64) -> Played {
-    let mut stage = stage(seed, 4, &[MUCH]);
-    stage.pass(SECOND).await;
+    // One that leaves about as much as a newcomer can use.
+    let mut stage = stage(seed, 4, &[48.0]);
+    stage.pass(SECOND * 5).await;
     stage.join(MUCH);
     for _ in 0..100 {
         stage.pass(STEP).await;
