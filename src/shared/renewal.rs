@@ -225,19 +225,17 @@ pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -
     Some(Renewal { uses, share, wants, hope: level_with(ALL), guarded, removed, word })
 }
 
-/// What a replica wants: what it uses, and what takes those who wait; and as long as nobody lacks anything, what it has used
-/// lately, and its part of what nobody wants, so that it can begin at once.
+/// What a replica wants: what it is asked for, and what takes those who wait. As long as nobody lacks anything, a little more than it
+/// was asked for lately, and its part of what nobody wants, so that it can begin at once.
 fn wanted(needs: Needs, there: u64, others: &[&Row], most: u32) -> u64 {
-    let with_air = |used: u64| used.saturating_add(used / 4);
     let lacks = |row: &&Row| row.share < row.wants;
-    let wants = if needs.waits > 0 {
-        with_air(needs.now).saturating_add(needs.waits)
-    } else if others.iter().any(lacks) {
-        with_air(needs.now)
+    let wants = if needs.waits > 0 || others.iter().any(lacks) {
+        needs.now.saturating_add(needs.waits)
     } else {
         let replicas = u64::try_from(others.len()).unwrap_or(u64::MAX).saturating_add(1);
         let free = there.saturating_sub(others.iter().map(|row| row.wants).sum());
-        with_air(needs.lately).max(free.min(there.checked_div(replicas).unwrap_or(0)))
+        let with_air = needs.lately.saturating_add(needs.lately / 4);
+        with_air.max(free.min(there.checked_div(replicas).unwrap_or(0)))
     };
     wants.clamp(floor(most), ALL)
 }
@@ -311,7 +309,7 @@ mod tests {
         assert_eq!((gives.uses, gives.share, gives.word), (floor(MOST), floor(MOST), Some(Word::Free)));
         assert!(!gives.guarded, "less is said without regard to others");
         let busy = Needs { now: ALL / 10, ..idle(ALL / 2) };
-        assert_eq!(of_a(&rows, busy).share, ALL / 8, "what it uses, and a quarter");
+        assert_eq!(of_a(&rows, busy).share, ALL / 10, "but for what it is asked for");
     }
 
     #[test]

@@ -19,8 +19,10 @@ use crate::shared::renewal::{Account, Needs, View};
 const SOON: f64 = 0.05;
 /// The last calls count for what comes now, so many of them; and whoever calls at random moments is seldom silent for longer than
 /// this many of the usual times between two calls.
-const LAST: f64 = 8.0;
+const LAST: f64 = 16.0;
 const SILENCE: f64 = 3.0;
+/// Calls that are further apart count as if they were not, in seconds.
+const APART: f64 = 10.0;
 /// How soon it is forgotten what came lately, in seconds.
 const LATELY: f64 = 2.0;
 /// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
@@ -38,7 +40,7 @@ struct Calls {
 
 impl Calls {
     fn new(now: Instant) -> Self {
-        Self { between: LATELY, lately: 0.0, at: now }
+        Self { between: APART, lately: 0.0, at: now }
     }
 
     fn since(&self, now: Instant) -> f64 {
@@ -56,7 +58,7 @@ impl Calls {
 
     fn note(&mut self, now: Instant) {
         self.lately = self.lately(now) + 1.0 / LATELY;
-        self.between += (self.since(now).min(LATELY) - self.between) / LAST;
+        self.between += (self.since(now).min(APART) - self.between) / LAST;
         self.at = now;
     }
 }

@@ -40,7 +40,8 @@ fn played(stage: &Stage) -> Played {
 /// Each that comes begins with nothing, however many come.
 async fn come_and_go(seed: u64) -> Played {
     // One that leaves about as much as a newcomer can use.
-    let mut stage = stage(seed, 4, &[48.0]);
+    let mut stage = Stage::new(seed, rate(100, 40), 4);
+    stage.join(48.0);
     stage.pass(SECOND * 5).await;
     stage.join(MUCH);
     for _ in 0..100 {
