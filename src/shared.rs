@@ -5,11 +5,26 @@
 //! server's clock is the only one that replicas have in common; between one of them and the server only durations travel.
 //! Absent here: what is shared for good, which is the ledger; a call; and anything of the account in clear.
 
+mod answers;
+mod board;
+mod hearing;
+#[cfg(test)]
+pub(crate) mod play;
+mod reading;
+mod sights;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::ambient;
-use crate::database::{Lineage, Server, Session, Trouble, tables};
+use crate::database::{Lineage, Server, Session, tables};
+
+pub use crate::database::{Notice, Pending, Trouble};
+pub use answers::{Answers, Asked, Found};
+pub use board::{Board, Seal};
+pub use hearing::{Hearing, Pulse, Told};
+pub use reading::Reading;
+pub use sights::{Sighted, Sights};
 
 /// The tables.
 const TABLES: Lineage = Lineage {

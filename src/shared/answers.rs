@@ -17,23 +17,23 @@ pub trait Answers: Send + Sync {
     /// What is known of a question.
     fn find<'a>(&'a self, name: &'a str) -> Pending<'a, Found>;
 
-    /// Takes a question, to be asked within this time, unless another replica is at it that is there.
-    fn claim<'a>(&'a self, name: &'a str, time: Duration) -> Pending<'a, Option<Found>>;
+    /// Takes a question, to be asked within this time; unless another replica is at it that is there, or there is another answer
+    /// than was found.
+    fn claim<'a>(&'a self, name: &'a str, found: &'a Found, time: Duration) -> Pending<'a, bool>;
 
-    /// Writes an answer down that was asked for at this time of the server's, when the ledger was as long as this, and tells
-    /// everybody; unless there is a newer one.
-    fn put<'a>(&'a self, name: &'a str, asked: Age, body: &'a [u8]) -> Pending<'a, ()>;
+    /// Writes an answer down and tells everybody, unless there is a newer one.
+    fn put<'a>(&'a self, name: &'a str, asked: Asked, body: &'a [u8]) -> Pending<'a, ()>;
 
     /// Gives a question back that got no answer, so that others may ask it at once.
     fn give_back<'a>(&'a self, name: &'a str) -> Pending<'a, ()>;
 }
 
-/// When an answer was asked for: by the server's clock, in milliseconds since 1970, and by the length of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Age {
-    /// By the server's clock.
+/// When an answer was asked for, or earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// By the server's clock, in milliseconds since 1970.
     pub ms: i64,
-    /// By the length of the ledger.
+    /// By the place of the ledger's latest entry.
     pub place: i64,
 }
 
@@ -42,10 +42,20 @@ pub struct Age {
 pub struct Found {
     /// What the server's clock showed.
     pub reading: Reading,
-    /// How long the ledger was.
+    /// The place of the ledger's latest entry.
     pub place: i64,
-    /// For how long another replica may still be at it that is there.
-    pub asking: Option<Duration>,
-    /// The answer that is kept, and when it was asked for.
-    pub answer: Option<(Age, Vec<u8>)>,
+    /// For how long another replica may be at it that is there; zero if none is.
+    pub asking: Duration,
+    /// When the answer was asked for that is kept; zero if there is none.
+    pub asked: Asked,
+    /// That answer.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// Whether the ledger has stood still since the answer was asked for.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.asked.place >= self.place
+    }
 }

@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-use super::{Pending, Reading};
-use crate::database::Notice;
+use super::{Notice, Pending, Reading};
 
 /// What was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +59,9 @@ pub trait Hearing: Send + Sync {
     /// Asks the server over the connection that listens: whatever was said before the question has been heard by the time it
     /// is answered.
     fn pulse(&self) -> Pending<'_, Pulse>;
+
+    /// Forgets what was shown to others long ago by somebody who is gone.
+    fn sweep(&self) -> Pending<'_, ()>;
 }
 
 /// How things stood at a moment of the server's.
@@ -70,7 +72,7 @@ pub struct Pulse {
     /// How long the ledger was.
     pub place: i64,
     /// The operation that is being sent and takes money, if there is one.
-    pub sending: Vec<Arc<str>>,
+    pub sending: Option<Arc<str>>,
 }
 
 #[cfg(test)]
