@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod board;
 mod books;
 mod conceal;
 mod credentials;
@@ -137,6 +138,10 @@ async fn run(
             max_replicas = shared.max_replicas().get(),
             "shared with other replicas"
         );
+    }
+    let board = board::of(&opened);
+    if let Some(board) = &board {
+        traffic.is_shared_by(board.clone(), board.clone());
     }
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
@@ -294,6 +299,7 @@ async fn run(
         () = levels.run() => None,
         _ = join_all(places.iter().map(|places| places.watch())) => None,
         () = desk.clone().reconcile() => None,
+        () = board::hear(board.as_deref(), &traffic, &desk) => None,
         () = reload::run(hangup, origin, running, &notify, &status) => None,
         () = rotation.run(new_pairs) => None,
         () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => None,

@@ -15,6 +15,7 @@ use crate::call::Caller;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
 use crate::metrics::Figures;
+use crate::shared::{Answers, Sights};
 use crate::watch;
 
 /// The state of all policies for one account.
@@ -83,6 +84,12 @@ impl Traffic {
             contract,
             figures,
         }
+    }
+
+    /// There are other replicas, which look at what is watched and ask for the catalog as well.
+    pub fn is_shared_by(&self, sights: Arc<dyn Sights>, answers: Arc<dyn Answers>) {
+        self.hub.is_shared_by(sights);
+        self.shelf.is_shared_by(answers);
     }
 
     /// What is counted and measured.

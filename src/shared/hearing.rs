@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn only_what_is_of_the_account_and_known_is_read() {
-        let read = |said| Told::read("abc", said);
+        let read = |said: &str| Told::read("abc", said);
         assert_eq!(read("abc seen 01ff"), Some(Told::Seen("01ff".into())));
         assert_eq!(read("abc ledger op_1 1"), Some(Told::Written("op_1".into(), true)));
         assert_eq!(read("abc ledger op_1 0"), Some(Told::Written("op_1".into(), false)));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::{Answers, Asked, Found, Hearing, Notice, Pending, Pulse, Reading, Sighted, Sights, Told, Trouble};
+use super::{
+    Answers, Asked, Found, Hearing, Notice, Pending, Pulse, Reading, Sighted, Sights, Told, Trouble,
+};
 use crate::ambient;
 
 /// The account of every play.
@@ -66,8 +68,7 @@ impl Server {
 
     pub(crate) fn replica(&self, name: &str) -> Replica {
         let name: Arc<str> = name.into();
-        let ear =
-            Ear { hears: broadcast::Sender::new(64), is_there: true, is_away: false, is_deaf: false };
+        let ear = Ear { hears: broadcast::Sender::new(64), is_there: true, is_away: false, is_deaf: false };
         self.lock().replicas.insert(name.clone(), ear);
         Replica { server: self.clone(), name }
     }

@@ -40,4 +40,3 @@ pub struct Sighted {
     /// What was written down last.
     pub body: Option<Vec<u8>>,
 }
-

@@ -191,3 +191,6 @@ impl Together {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -301,6 +301,11 @@ impl Desk {
         self.doubt.notify_one();
     }
 
+    /// Another replica has written something down. Who looks at what is in doubt looks in its own time.
+    pub(in crate::policy) fn hears(&self) {
+        self.written.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     pub(super) fn announcements(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
