@@ -36,7 +36,7 @@ struct Answer {
     holder: Arc<str>,
     until_ms: i64,
     asked: Asked,
-    body: Vec<u8>,
+    body: Option<Vec<u8>>,
 }
 
 struct Ear {
@@ -225,7 +225,7 @@ impl Answers for Replica {
                     place: state.place,
                     asking: Duration::from_millis(u64::try_from(asking).unwrap_or(0)),
                     asked: row.map(|row| row.asked).unwrap_or_default(),
-                    body: row.map(|row| row.body.clone()).filter(|body| !body.is_empty()),
+                    body: row.and_then(|row| row.body.clone()),
                 }
             })
         })
@@ -247,7 +247,7 @@ impl Answers for Replica {
                     holder: holder.clone(),
                     until_ms,
                     asked: Asked::default(),
-                    body: Vec::new(),
+                    body: None,
                 });
                 (row.holder, row.until_ms) = (holder, until_ms);
                 true
@@ -261,7 +261,7 @@ impl Answers for Replica {
                 if state.answers.get(name).is_some_and(|row| row.asked.ms >= asked.ms) {
                     return;
                 }
-                let answer = Answer { holder: own.clone(), until_ms: 0, asked, body: body.to_owned() };
+                let answer = Answer { holder: own.clone(), until_ms: 0, asked, body: Some(body.to_owned()) };
                 state.answers.insert(name.into(), answer);
                 state.say(Told::ANSWERED, name);
             })

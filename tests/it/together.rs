@@ -126,7 +126,8 @@ async fn watchers_go_on_when_replicas_are_killed_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_done_through_one_replica_is_waited_for_through_another() {
     // One that has looked does not look again for an hour, unless it is told that something was done.
-    let rarely = [("GIZAD_WATCH_QUICK", "200ms"), ("GIZAD_WATCH_SLOW", "1h"), ("GIZAD_SANDBOX_POWER_TIME", "1s")];
+    let rarely =
+        [("GIZAD_WATCH_QUICK", "200ms"), ("GIZAD_WATCH_SLOW", "1h"), ("GIZAD_SANDBOX_POWER_TIME", "1s")];
     let street = Street::open(2, &rarely);
     let mut streams = street.watch().await;
     for stream in &mut streams {
@@ -136,7 +137,11 @@ async fn what_is_done_through_one_replica_is_waited_for_through_another() {
         let action = if power == "ON" { "start" } else { "stop" };
         let path = format!("/vps/1/{action}?wait=30s");
         let waited = street.replicas[number].rest("POST", &path, None).await.json();
-        assert_eq!((&waited["pending"], &waited["waited"]["reached"]), (&json!(false), &json!(true)), "{waited}");
+        assert_eq!(
+            (&waited["pending"], &waited["waited"]["reached"]),
+            (&json!(false), &json!(true)),
+            "{waited}"
+        );
         for stream in &mut streams {
             shows(stream, power).await;
         }
@@ -172,7 +177,8 @@ async fn no_replica_shows_the_catalog_from_before_a_purchase_as_fresh() {
         for replica in &street.replicas {
             until("the catalog is fresh", async || is_fresh(&replica.get(PLANS).await)).await;
         }
-        let bought = buy(&street.replicas[number % 4], &format!("key{number}"), &format!("host{number}")).await;
+        let bought =
+            buy(&street.replicas[number % 4], &format!("key{number}"), &format!("host{number}")).await;
         assert_eq!(Told::of(&bought), Told::Succeeded, "{}", bought.text);
         let asking = street.replicas.iter().map(|replica| replica.get(PLANS));
         for answer in futures_util::future::join_all(asking).await {
@@ -193,7 +199,8 @@ async fn what_is_asked_after_a_write_elsewhere_does_not_join_what_was_asked_befo
     let (here, there) = (&street.replicas[0], &street.replicas[1]);
     street.provider.order(json!({"kind": "delay", "ms": 3000, "action": "vps_status", "times": 1})).await;
     let request = here.http.get(format!("{}/vps/1/status", here.api));
-    let slow = tokio::spawn(async move { request.send().await.expect("an answer").text().await.expect("text") });
+    let slow =
+        tokio::spawn(async move { request.send().await.expect("an answer").text().await.expect("text") });
     until("it is under way", async || street.asked("vps_status").await == 1).await;
     assert_eq!(there.rest("POST", "/vps/1/stop", None).await.status, 200);
     let after = here.get("/vps/1/status").await;

@@ -191,12 +191,15 @@ impl Memory {
         if size > most || now.purges != before.purges || (!found.public && written) {
             return false;
         }
+        let is_spoiled = found.spoiled || now.spends != before.spends || state.is_sent_elsewhere();
         if let Some(known) = state.entries.get(&key) {
             // Whoever joined a call gets the very answer that whoever began it has brought here already.
             if Arc::ptr_eq(&known.content, &found.reply.content) {
                 return true;
             }
-            if known.asked > found.reply.asked {
+            // What is known to be as it was is worth more than what is younger and may have changed since.
+            let is_better = known.spoiled && !is_spoiled;
+            if known.asked > found.reply.asked && !is_better {
                 return false;
             }
         }
@@ -206,7 +209,7 @@ impl Memory {
             content: found.reply.content.clone(),
             rule: found.reply.rule,
             public: found.public,
-            spoiled: found.spoiled || now.spends != before.spends || state.is_sent_elsewhere(),
+            spoiled: is_spoiled,
             asked: found.reply.asked,
             asked_unix_millis: found.asked_unix_millis,
             size,

@@ -136,10 +136,9 @@ async fn four_replicas_look_as_often_as_one_and_all_see_it() {
     let then = street.within(290).await;
     assert!((30..=45).contains(&then), "ever more rarely: {then}");
     street.shown.store(2, Relaxed);
-    sleep(seconds(33)).await;
+    let soon = street.within(60).await;
+    assert!((12..=30).contains(&soon), "often again, because it has changed: {soon}");
     assert!(watchers.iter().all(|watching| power(watching) == Some(2)), "all see it");
-    let soon = street.within(10).await;
-    assert!((8..=13).contains(&soon), "often again, because it has changed: {soon}");
     drop(watchers);
     sleep(seconds(70)).await;
     let statements = street.server.statements();
@@ -173,11 +172,10 @@ async fn another_goes_on_when_the_one_that_looks_dies_or_stops_or_leaves() {
 #[tokio::test(start_paused = true)]
 async fn what_is_done_through_one_replica_is_looked_at_soon_by_another() {
     let street = Street::new(2);
-    let watchers = street.watch();
+    let mut watchers = street.watch();
     sleep(seconds(400)).await;
     let holder = street.holder().await;
-    let (other, mut watching) =
-        (&street.houses[1 - holder], watchers.into_iter().nth(1 - holder).expect("two"));
+    let (other, mut watching) = (&street.houses[1 - holder], watchers.remove(1 - holder));
     let goal = Contract::embedded().expect("sound").operation("VpsService.StartVps").expect("there").goals[0]
         .clone();
     let since = ambient::instant();
@@ -188,12 +186,18 @@ async fn what_is_done_through_one_replica_is_looked_at_soon_by_another() {
     let outcome = wait(&goal, &mut watching, (since, until), OPTIONS.quick, closing, &deadline).await;
     assert!(outcome.expect("reached").reached);
     assert!(since.elapsed() < seconds(5), "{:?}", since.elapsed());
-    assert_eq!(street.asked() - asked, 2, "two looks, both from after it began, and by the other one");
+    // Both from after it began. What the other saw at that very moment is taken for a millisecond older.
+    assert!((2..=3).contains(&(street.asked() - asked)), "two looks, by the other one");
     assert_eq!(other.asked.load(Relaxed), 0);
     // What others do is not known here, so what is seen may always be from before it.
     assert!(other.hub.is_doubtful(&Key::new(status(), &request()), goal.reached));
     // What nobody watches here somebody may watch there.
     drop(watching);
+    sleep(seconds(400)).await;
+    let begun = other.hub.begins(&Key::new(status(), &request()), 1, false);
+    let soon = street.within(10).await;
+    assert!((8..=13).contains(&soon), "{begun:?}: {soon}");
+    drop(watchers);
     sleep(seconds(400)).await;
     let begun = other.hub.begins(&Key::new(status(), &request()), 1, false);
     let soon = street.within(10).await;

@@ -220,6 +220,11 @@ async fn whoever_does_not_hear_takes_nothing_for_fresh_and_does_not_ask_at_every
     assert!(recalled().is_some());
     advance(seconds(3)).await;
     assert!(recalled().is_none());
+    assert_eq!(b.taken().await, Taken::Revalidating);
+    settle().await;
+    assert_eq!(provider.seen(), 1, "the table knows that nothing was bought");
+    b.replica.away(true);
+    advance(seconds(30)).await;
     for _ in 0..100 {
         let shown = b.memory().await;
         assert!(shown.taken == Taken::Revalidating && shown.age >= shown.lifetime.ttl, "{shown:?}");
@@ -227,14 +232,16 @@ async fn whoever_does_not_hear_takes_nothing_for_fresh_and_does_not_ask_at_every
         advance(Duration::from_millis(100)).await;
     }
     assert!((2..=4).contains(&provider.seen()), "{}", provider.seen());
+    b.replica.away(false);
     b.hears(seconds(3)).await;
     assert_eq!(b.taken().await, Taken::Hit, "nothing was said meanwhile");
     b.cache.shelf.has_missed();
     assert_eq!(b.taken().await, Taken::Revalidating, "something may have been");
     b.hears(seconds(3)).await;
     assert_eq!(b.taken().await, Taken::Revalidating, "before it was heard again");
-    // What was being sent when it was heard again is known as well.
     settle().await;
+    assert_eq!(b.taken().await, Taken::Hit, "which the table knows, or the provider");
+    // What was being sent when it was heard again is known as well.
     b.replica.deafen(true);
     server.writes("op", true);
     b.hears(seconds(3)).await;
