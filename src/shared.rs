@@ -7,10 +7,16 @@
 
 mod answers;
 mod board;
+pub mod division;
 mod hearing;
+pub mod lease;
+pub mod pace;
+#[cfg(test)]
+pub(crate) mod plant;
 #[cfg(test)]
 pub(crate) mod play;
 mod reading;
+pub mod renewal;
 mod sights;
 
 use std::num::NonZeroU32;
@@ -25,6 +31,24 @@ pub use board::{Board, Seal};
 pub use hearing::{Hearing, Pulse, Told};
 pub use reading::Reading;
 pub use sights::{Sighted, Sights};
+
+/// Whether a mistake was planted, to see that it is found. Nothing is planted outside of tests.
+macro_rules! planted {
+    ($bug:ident) => {{
+        #[cfg(test)]
+        let planted = $crate::shared::plant::is(&$crate::shared::plant::Bug::$bug);
+        #[cfg(not(test))]
+        let planted = $crate::shared::never();
+        planted
+    }};
+}
+pub(crate) use planted;
+
+/// What stands for a planted mistake outside of tests.
+#[cfg(not(test))]
+pub(crate) fn never() -> bool {
+    false
+}
 
 /// The tables.
 const TABLES: Lineage = Lineage {

@@ -306,6 +306,12 @@ impl Desk {
         self.written.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// What those hear who wait for an end.
+    #[cfg(test)]
+    pub(in crate::policy) fn hearings(&self) -> watch::Receiver<u64> {
+        self.announcements()
+    }
+
     pub(super) fn announcements(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
