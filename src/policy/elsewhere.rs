@@ -153,7 +153,8 @@ mod tests {
 
         /// Whether the catalog is fresh; if it is not, it is being asked for.
         async fn is_fresh(&self) -> bool {
-            let reply = self.cache.clone().oneshot(call("CatalogService.ListVpsPlans")).await.expect("a reply");
+            let reply =
+                self.cache.clone().oneshot(call("CatalogService.ListVpsPlans")).await.expect("a reply");
             let taken = reply.memory.expect("of a read").taken;
             settle().await;
             taken == Taken::Hit

@@ -14,9 +14,10 @@ use futures_util::future::{FutureExt as _, Shared};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::memory::Key;
+use crate::ambient;
 use crate::call::{Call, Reply};
 use crate::contract::{Effect, Operation};
 use crate::shared::{Answers, Asked, Found, Pending, Reading};
@@ -25,6 +26,8 @@ use crate::shared::{Answers, Asked, Found, Pending, Reading};
 const ASKED_ELSEWHERE: &str = "asked_by_another_replica";
 /// How long the table is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long it is left alone after it was waited for in vain.
+const ALONE: Duration = Duration::from_secs(5);
 /// The time that a question has before another replica may ask it too.
 const ASKING: Duration = Duration::from_secs(30);
 /// How long another replica is waited for that asks, and what part of a call's time.
@@ -53,6 +56,8 @@ pub(super) struct Together {
     waiting: Mutex<HashMap<Arc<str>, Arc<Notify>>>,
     /// What the server's clock and the ledger showed last.
     clock: Mutex<Option<(Reading, i64)>>,
+    /// Until when each replica asks for itself.
+    away_until: Mutex<Option<Instant>>,
 }
 
 /// What there is for a call.
@@ -81,8 +86,8 @@ async fn in_time<T>(asked: Pending<'_, T>) -> Option<T> {
 
 impl Together {
     pub(super) fn new(answers: Arc<dyn Answers>) -> Self {
-        let (asking, waiting, clock) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { answers, asking, waiting, clock }
+        let (asking, waiting) = (Mutex::default(), Mutex::default());
+        Self { answers, asking, waiting, clock: Mutex::default(), away_until: Mutex::default() }
     }
 
     /// Another replica has an answer, or has none and gives the question back.
@@ -167,11 +172,23 @@ impl Together {
         asking
     }
 
+    /// The table, if it answers.
+    async fn table<T>(&self, asked: Pending<'_, T>) -> Option<T> {
+        let answered = in_time(asked).await;
+        if answered.is_none() {
+            *lock(&self.away_until) = ambient::instant().checked_add(ALONE);
+        }
+        answered
+    }
+
     async fn ask(&self, name: &Arc<str>, operation: &'static Operation, ttl: Duration) -> Said {
+        if lock(&self.away_until).is_some_and(|until| ambient::instant() < until) {
+            return Said::Ask(Arc::default());
+        }
         let heard = lock(&self.waiting).entry(name.clone()).or_default().clone();
         let _left = Left { waiting: &self.waiting, name, heard: heard.clone() };
         loop {
-            let Some(found) = in_time(self.answers.find(name)).await else {
+            let Some(found) = self.table(self.answers.find(name)).await else {
                 return Said::Ask(Arc::default());
             };
             self.reads(found.reading, found.place);
@@ -179,7 +196,7 @@ impl Together {
                 return Said::There(Arc::new(reply));
             }
             if found.asking.is_zero() {
-                match in_time(self.answers.claim(name, &found, ASKING)).await {
+                match self.table(self.answers.claim(name, &found, ASKING)).await {
                     Some(true) => return Said::Ask(Arc::new(AtomicBool::new(true))),
                     Some(false) => sleep(BOTH).await,
                     None => return Said::Ask(Arc::default()),
