@@ -128,6 +128,8 @@ async fn run(
     if control.is_none() {
         traffic.has_a_past();
     }
+    // Those that it was started with.
+    reload::note(traffic.figures(), true);
     let since = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
