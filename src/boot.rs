@@ -18,6 +18,7 @@ mod levels;
 mod notify;
 mod record;
 mod reload;
+mod replica;
 mod socket;
 mod stand_in;
 mod stop;
@@ -49,7 +50,7 @@ pub use conceal::conceal;
 pub use failure::Failure;
 pub use handed::Handed;
 pub use health::{Probe, Unwell, health};
-pub use ledger::{folder as ledger_folder, read as read_ledger};
+pub use ledger::{folder as ledger_folder, read as read_ledger, replicas};
 pub use level::{Logged, log_level};
 pub use reload::{Origin, load};
 pub use stand_in::sandbox;
@@ -62,6 +63,7 @@ use handed::Listeners;
 use keep::Keeper;
 use levels::Levels;
 use notify::{Life, Notify};
+use replica::Replica;
 use stop::{Going, Stop};
 use vitals::Vitals;
 
@@ -126,18 +128,14 @@ async fn run(
     if control.is_none() {
         traffic.has_a_past();
     }
+    // Those that it was started with.
+    reload::note(traffic.figures(), true);
     let since = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
-    if let Some(shared) = &opened.shared {
-        tracing::info!(
-            replica = shared.name(),
-            max_replicas = shared.max_replicas().get(),
-            "shared with other replicas"
-        );
-    }
+    let replica = Replica::join(&opened, &traffic, api_address);
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
@@ -230,6 +228,7 @@ async fn run(
         provider: url,
         sandbox: control.is_some(),
         begun: since,
+        replica: replica.name(),
         vitals: Arc::new(vitals),
         levels: levels.clone(),
         everyone: settings.metrics.everyone,
@@ -294,6 +293,7 @@ async fn run(
         () = levels.run() => None,
         _ = join_all(places.iter().map(|places| places.watch())) => None,
         () = desk.clone().reconcile() => None,
+        () = replica.hear(&traffic, &desk) => None,
         () = reload::run(hangup, origin, running, &notify, &status) => None,
         () = rotation.run(new_pairs) => None,
         () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => None,
@@ -304,7 +304,7 @@ async fn run(
         Some(end) => going.cut_off(end).await,
     };
     let saved = async {
-        let _logged = tokio::join!(keeper.save(), exporter.flush());
+        let _logged = tokio::join!(keeper.save(), exporter.flush(), replica.leave(&traffic));
         if let Some(audit) = &audit {
             audit.finish().await;
         }
