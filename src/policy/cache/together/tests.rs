@@ -218,7 +218,9 @@ async fn whoever_does_not_hear_takes_nothing_for_fresh_and_does_not_ask_at_every
     assert_eq!(b.taken().await, Taken::Hit);
     let recalled = || b.cache.shelf.recall(call(CATALOG).operation, ambient::instant());
     assert!(recalled().is_some());
-    advance(seconds(3)).await;
+    advance(seconds(2) + Duration::from_millis(500)).await;
+    assert!(recalled().is_some());
+    advance(Duration::from_millis(500)).await;
     assert!(recalled().is_none());
     assert_eq!(b.taken().await, Taken::Revalidating);
     settle().await;
