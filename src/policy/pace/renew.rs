@@ -177,14 +177,16 @@ impl Account {
     /// Whether what was heard concerns this one.
     fn heeds(&self, heard: Heard) -> bool {
         let mut state = self.lock();
-        let State { replica: Some(replica), queue, .. } = &mut *state else { return false };
+        let (rate, waiting, now) = (state.rate(), state.waiting(), ambient::instant());
+        let Some(replica) = &state.replica else { return false };
         match heard {
             Heard::Missed | Heard::Word(Word::Slower) => true,
-            Heard::Word(Word::Free) => replica.waits,
+            Heard::Word(Word::Free) => replica.waits.is_some(),
             Heard::Word(Word::Wanted(level)) => {
-                let share = replica.lease.share(ambient::instant());
-                // Who waits itself has a right to what everybody else has.
-                share > floor(replica.most) && (queue.is_empty() || share > level)
+                let needs = replica.needs(rate, waiting, now);
+                // Who waits itself has a right to what everybody else has, and who uses what it has nothing to give.
+                let spare = needs.used > needs.now.saturating_add(needs.now / 8).max(floor(replica.most));
+                if needs.waits > 0 { needs.used > level } else { spare }
             }
         }
     }
@@ -195,22 +197,22 @@ impl Account {
         let now = ambient::instant();
         state.grow(now);
         let rate = state.rate();
-        let waits = !state.queue.is_empty();
-        let idle = !waits && has_enough(&state.bucket);
+        let waiting = state.waiting();
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(name).is_none() {
             // What it has had went to another, who took it for dead.
-            if replica.lease.standing(now) != Standing::Outside && !planted!(GoesOnWithoutAPlace) {
+            if replica.lease.standing(now) != Standing::Outside {
                 replica.lease.lose();
                 replica.came_ms = None;
             }
             replica.came_ms.get_or_insert(view.now_ms);
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
-        let needs = replica.needs(rate, waits, idle, now);
+        let needs = replica.needs(rate, waiting, now);
         let said = renewal(&view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
-        (replica.waits, replica.seen) = (waits, Some((view.clone(), heard)));
+        replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
+        replica.seen = Some((view.clone(), heard));
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
         let draft = said.map(|mut said| {
             if !planted!(SaysLessFirst) {
@@ -317,10 +319,4 @@ impl State {
             self.pause_until(heard + Duration::from_millis(paused).min(longest));
         }
     }
-}
-
-/// Whether a bucket for which nobody waits has so much in it that its replica does well without more.
-fn has_enough(bucket: &Bucket) -> bool {
-    let Flow { per_second, burst } = bucket.flow();
-    bucket.level() >= (per_second / 50.0).max(2.0).min(f64::from(burst))
 }
