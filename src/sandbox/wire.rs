@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::World;
 use super::actions::{PUBLIC, perform};
@@ -27,6 +27,7 @@ use super::mischief::{Canned, Fault, wait};
 use super::params::Params;
 use super::payload::{Kind, Payload, Refusal};
 use super::replay::Played;
+use crate::ambient;
 
 /// How many requests and connections are remembered.
 const REMEMBERED: usize = 4096;
@@ -38,6 +39,8 @@ const LONGEST: usize = 256 * 1024;
 pub(super) struct Memory {
     /// The requests, oldest first.
     pub(super) requests: VecDeque<Seen>,
+    /// When the first of all came.
+    first: Option<Instant>,
     /// The bytes of each connection.
     pub(super) connections: VecDeque<Vec<u8>>,
     /// How many connections were ever accepted.
@@ -48,6 +51,8 @@ pub(super) struct Memory {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Seen {
     connection: usize,
+    /// When it was whole, in microseconds since the first.
+    at_us: u64,
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -102,6 +107,7 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let seen = Seen {
         connection,
+        at_us: 0,
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         headers: headers.collect(),
@@ -111,7 +117,11 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
     let action = asked.as_ref().map_or("", |(action, _)| action).to_owned();
     let (fault, played) = {
         let shared = &mut *world.lock();
-        shared.memory.requests.push_back(seen);
+        // Within the lock, so that the order of the times is that of the requests.
+        let now = ambient::instant();
+        let first = *shared.memory.first.get_or_insert(now);
+        let at_us = u64::try_from((now - first).as_micros()).unwrap_or(u64::MAX);
+        shared.memory.requests.push_back(Seen { at_us, ..seen });
         if shared.memory.requests.len() > REMEMBERED {
             shared.memory.requests.pop_front();
         }
