@@ -92,6 +92,7 @@ fn begin(
         let _at_work = at_work;
         let left = Left { desk: &desk, place, running: &task };
         let told = part.whole(run(&ledger, &desk.turn, &provider, &job)).await;
+        desk.heard.before(&told).await;
         // Before anybody is told: whoever asks again then finds what is written down, and not a job that is over.
         drop(left);
         desk.announce();
