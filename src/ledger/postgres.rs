@@ -146,4 +146,8 @@ impl Store for Postgres {
             Ok(Box::new(link) as Box<dyn Send>)
         })
     }
+
+    fn mends(&self) -> bool {
+        true
+    }
 }

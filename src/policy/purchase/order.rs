@@ -84,7 +84,8 @@ fn begin(
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
         running: running.clone(),
-        charged: Some(desk.clone()),
+        desk: desk.clone(),
+        is_charged: true,
     };
     let at_work = (!job.validate_only).then(|| desk.takes_up(&running));
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
@@ -228,15 +229,16 @@ pub(super) struct Provider {
     eyes: Eyes,
     ledger: Ledger,
     running: Arc<Running>,
-    /// Where its looks are counted against its caller. What somebody has consented to was counted when it was asked for.
-    charged: Option<Arc<Desk>>,
+    desk: Arc<Desk>,
+    /// Whether its looks are counted against its caller. What somebody has consented to was counted when it was asked for.
+    is_charged: bool,
 }
 
 impl Provider {
     /// For an operation that nobody waits for.
-    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
+    pub(super) fn unasked(desk: &Arc<Desk>, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
         let (below, eyes) = (desk.below(), desk.eyes(true));
-        Self { call, below, eyes, ledger: ledger.clone(), running, charged: None }
+        Self { call, below, eyes, ledger: ledger.clone(), running, desk: desk.clone(), is_charged: false }
     }
 }
 
@@ -251,8 +253,8 @@ impl World for Provider {
 
     async fn look(&self) -> Result<Look, Fault> {
         let (operation, request) = (self.call.operation, &self.call.request);
-        if let Some(desk) = &self.charged {
-            desk.charge(&self.call.caller)?;
+        if self.is_charged {
+            self.desk.charge(&self.call.caller)?;
         }
         let (sight, price) =
             tokio::join!(self.eyes.see(operation, request), self.eyes.price(operation, request));
@@ -289,6 +291,10 @@ impl World for Provider {
 
     fn is(&self, operation: &str) {
         self.running.is(operation);
+    }
+
+    fn loses(&self, operation: &str) {
+        self.desk.lose(operation.to_owned());
     }
 
     fn is_sent_elsewhere(&self, operation: &str) {

@@ -26,10 +26,18 @@ pub(super) enum Fault {
     ReadError,
     NotSent,
     Refusal,
+    /// A process is away from the store, lives on, and comes back.
+    Partition,
+    /// What was given up is written all the same.
+    LateWrite,
+    /// The store begins anew, and everybody else lives on.
+    StoreRestart,
+    /// A clock is set to another wrong time.
+    ClockSet,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Crash,
         Self::Pause,
         Self::LostAnswer,
@@ -44,6 +52,10 @@ impl Fault {
         Self::ReadError,
         Self::NotSent,
         Self::Refusal,
+        Self::Partition,
+        Self::LateWrite,
+        Self::StoreRestart,
+        Self::ClockSet,
     ];
 }
 
