@@ -131,6 +131,13 @@ async fn run(
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
+    if let Some(shared) = &opened.shared {
+        tracing::info!(
+            replica = shared.name(),
+            max_replicas = shared.max_replicas().get(),
+            "shared with other replicas"
+        );
+    }
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
@@ -204,7 +211,7 @@ async fn run(
     knocks.push(knock);
     let admin = Accept { door: Door::Tcp(admin), places: probes, open: admin_open, knocks: heard };
     let survey = Arc::new(Survey::default());
-    let wanted = (settings.ledger != settings::Ledger::Nowhere).then(|| opened.ledger.clone());
+    let wanted = is_wanted(&settings.ledger).then(|| opened.ledger.clone());
     let vitals = Vitals {
         traffic: traffic.clone(),
         desk: desk.clone(),
@@ -316,6 +323,11 @@ async fn run(
 /// When a file cannot be read.
 pub fn verify_audit(settings: &Settings, files: &[PathBuf]) -> Result<Verdict, Failure> {
     audit::verify(settings, files)
+}
+
+/// Whether purchases are to be made: what is not wanted is not missing.
+fn is_wanted(ledger: &settings::Ledger) -> bool {
+    !matches!(ledger, settings::Ledger::Nowhere | settings::Ledger::Passing(_))
 }
 
 /// Until the daemon begins to stop.

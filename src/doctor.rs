@@ -112,11 +112,18 @@ async fn ledger(settings: &Settings) -> Finding {
             return Finding::warning(
                 CHECK,
                 "there is none, so nothing is bought",
-                "set ledger.dir to a folder on a disk that stays, or ledger.url, if something is to be bought",
+                "set ledger.dir to a folder on a disk that stays, or shared.url, if something is to be bought",
             );
         }
         Ledger::Fleeting => return Finding::skipped(CHECK, "the sandbox's is gone when it ends"),
-        Ledger::Usual(_) | Ledger::In(_) | Ledger::Postgres { .. } => {}
+        Ledger::Passing(why) => {
+            return Finding::warning(
+                CHECK,
+                format!("nothing is bought: {why}"),
+                "ledger.persistent = \"yes\" if the folder outlives the pod all the same",
+            );
+        }
+        Ledger::Usual(_) | Ledger::In(_) | Ledger::Shared => {}
     }
     if boot::ledger_folder(settings).is_some_and(|folder| !folder.exists()) {
         return Finding::skipped(CHECK, "there is none yet; the first start makes it");

@@ -5,10 +5,10 @@
 //! happened to it, and carries a MAC over itself and the MAC before it. Absent here: how a call is made.
 
 mod book;
-mod cells;
 mod keys;
 mod name;
 mod postgres;
+mod read;
 mod schema;
 mod sqlite;
 mod statement;
@@ -18,4 +18,6 @@ pub use book::{Head, Ledger};
 pub use keys::Wrap;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
-pub use store::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};
+pub use store::{Entry, Filter, Kept, Period, Row, Store};
+
+pub use crate::database::{Pending, Trouble};

@@ -42,7 +42,9 @@
 //! | [`purchase`] | what becomes of a call that must not run twice: a record, its states, what proves an outcome | a clock, a disk, a socket |
 //! | [`outward`] | whom gizad believes when it calls somebody, and how the errors of that read | who is called, and why |
 //! | [`vietqr`] | what a banking app reads of a transfer, as text and as a picture | a bank that is guessed |
+//! | [`database`] | how a database is spoken to, SQLite's and PostgreSQL's part of it | a table of anybody's |
 //! | [`ledger`] | what must still be known after `kill -9` | how a call is made |
+//! | [`shared`] | what replicas of one account share beside the ledger: who is there, the pace, what is watched, the catalog | what must not be lost; anything of the account in clear |
 //! | [`records`] | the ledger as a person and a spreadsheet read it | a secret; anything that is written |
 //! | [`audit`] | who did what, in lines that show when one is missing | what is worth a line; a secret |
 //! | [`settings`] | what was written → what is used; the only reader of files and environment | anything that runs |
@@ -122,6 +124,7 @@ pub mod boot;
 pub mod call;
 pub mod client;
 pub mod contract;
+pub mod database;
 pub mod doctor;
 pub mod edge;
 pub mod fault;
@@ -133,6 +136,7 @@ pub mod purchase;
 pub mod records;
 pub mod sandbox;
 pub mod settings;
+pub mod shared;
 pub mod state;
 pub mod telemetry;
 pub mod traces;

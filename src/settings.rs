@@ -10,6 +10,7 @@ mod claims;
 mod errors;
 mod handed;
 mod key;
+mod lasting;
 mod layers;
 mod life;
 mod listen;
@@ -19,6 +20,7 @@ mod metrics;
 mod otel;
 mod purchase;
 mod reach;
+mod shared;
 mod show;
 mod source;
 mod traces;
@@ -28,7 +30,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_rustls::rustls::pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use crate::upstream::Credentials;
@@ -42,6 +43,7 @@ pub use listen::{Listen, Socket};
 pub use manager::{Manager, manager};
 pub use metrics::Metrics;
 pub use reach::Reach;
+pub use shared::Shared;
 pub use source::{Source, Stamp, Watched};
 
 /// The annotated file that is compiled in: the defaults, and the list of all that can be set.
@@ -68,6 +70,8 @@ pub struct Settings {
     pub state: State,
     /// Where is kept what must not be lost.
     pub ledger: Ledger,
+    /// What is shared with other replicas, if anything is.
+    pub shared: Option<Shared>,
     /// Where it is written who did what.
     pub audit: Audit,
     /// Who may read metrics, and what is asked for them.
@@ -119,7 +123,7 @@ pub enum State {
 }
 
 /// Where to keep what must not be lost.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ledger {
     /// Nowhere: nothing is bought.
     Nowhere,
@@ -129,23 +133,10 @@ pub enum Ledger {
     Usual(PathBuf),
     /// In this folder, and nowhere else.
     In(PathBuf),
-    /// In a database.
-    Postgres(Database),
-}
-
-/// Where the ledger's database is, and whom to believe that it is the one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Database {
-    /// It may hold a password.
-    pub url: String,
-    /// Authorities beside those that browsers believe.
-    pub extra_ca: Vec<CertificateDer<'static>>,
-}
-
-impl std::fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ledger")
-    }
+    /// With all that is shared with other replicas.
+    Shared,
+    /// In a folder that is gone with the pod, for this reason: nothing is bought.
+    Passing(String),
 }
 
 /// Where to write who did what.

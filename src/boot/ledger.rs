@@ -1,14 +1,19 @@
 //! Opens the ledger where the settings want it.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rustix::system::uname;
+
 use super::Failure;
 use super::fleeting::Fleeting;
-use crate::ledger::{Ledger, Postgres, Sqlite, Store, Trouble, Wrap};
+use crate::database::{Bounds, Server, Trouble};
+use crate::ledger::{Ledger, Postgres, Sqlite, Store, Wrap};
 use crate::metrics::{Figures, Timed};
 use crate::settings::{self, Settings};
+use crate::shared::Shared;
 use crate::state::Folder;
 
 /// The name of its folder, below that of the account.
@@ -19,6 +24,8 @@ pub(super) struct Opened {
     pub(super) ledger: Result<Ledger, String>,
     /// Whether the last entry could not be written.
     pub(super) fails: Arc<AtomicBool>,
+    /// What is shared beside it, if anything is.
+    pub(super) shared: Option<Shared>,
     _fleeting: Option<Fleeting>,
 }
 
@@ -28,7 +35,7 @@ pub(super) async fn open(
     account: &[&str],
     figures: &Arc<Figures>,
 ) -> Result<Opened, Failure> {
-    let (mut folder, fails) = (None, Arc::new(AtomicBool::new(false)));
+    let (mut folder, mut shared, fails) = (None, None, Arc::new(AtomicBool::new(false)));
     let opening = Opening { settings, account, figures, fails: &fails };
     let ledger = match &settings.ledger {
         settings::Ledger::Nowhere => Err("there is no place to write purchases down; set ledger.dir".to_owned()),
@@ -46,12 +53,19 @@ pub(super) async fn open(
         settings::Ledger::In(below) => {
             Ok(opening.in_folder(below).await.map_err(|trouble| wrong("ledger.dir", &trouble))?)
         }
-        settings::Ledger::Postgres(database) => {
-            let store = connected(database, account).await.map_err(|trouble| wrong("ledger.url", &trouble))?;
-            Ok(opening.sealed(store).await.map_err(|trouble| wrong("ledger.url", &trouble))?)
+        settings::Ledger::Passing(why) => {
+            tracing::warn!("nothing is bought: {why}");
+            Err(why.clone())
+        }
+        settings::Ledger::Shared => {
+            let server = server(settings).map_err(|trouble| wrong("shared.url", &trouble))?;
+            let store = postgres(server.clone(), account).await.map_err(|trouble| wrong("shared.url", &trouble))?;
+            let sealed = opening.sealed(store).await.map_err(|trouble| wrong("shared.url", &trouble))?;
+            shared = Some(share(settings, server, account).await.map_err(|trouble| wrong("shared.url", &trouble))?);
+            Ok(sealed)
         }
     };
-    Ok(Opened { ledger, fails, _fleeting: folder })
+    Ok(Opened { ledger, fails, shared, _fleeting: folder })
 }
 
 /// What it takes to open one.
@@ -95,7 +109,10 @@ pub fn folder(settings: &Settings) -> Option<PathBuf> {
         settings::Ledger::Usual(below) | settings::Ledger::In(below) => {
             Some(below.join(Folder::name_of(&account)).join(NAME))
         }
-        settings::Ledger::Nowhere | settings::Ledger::Fleeting | settings::Ledger::Postgres { .. } => None,
+        settings::Ledger::Nowhere
+        | settings::Ledger::Fleeting
+        | settings::Ledger::Shared
+        | settings::Ledger::Passing(_) => None,
     }
 }
 
@@ -127,8 +144,10 @@ pub async fn read(settings: &Settings) -> Result<Ledger, Failure> {
             let store = Sqlite::read_only(&folder).map_err(|trouble| wrong("ledger.dir", &trouble))?;
             Arc::new(store) as Arc<dyn Store>
         }
-        settings::Ledger::Postgres(database) => {
-            connected(database, &account).await.map_err(|trouble| wrong("ledger.url", &trouble))?
+        settings::Ledger::Passing(why) => return Err(nothing(why)),
+        settings::Ledger::Shared => {
+            let server = server(settings).map_err(|trouble| wrong("shared.url", &trouble))?;
+            postgres(server, &account).await.map_err(|trouble| wrong("shared.url", &trouble))?
         }
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
@@ -139,9 +158,23 @@ fn nothing(why: &str) -> Failure {
     Failure::Build(format!("there is nothing to read: {why}"))
 }
 
-async fn connected(database: &settings::Database, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
-    let name = Folder::name_of(account);
-    Ok(Arc::new(Postgres::connect_trusting(&database.url, &name, &database.extra_ca).await?))
+/// The server of what is shared.
+fn server(settings: &Settings) -> Result<Arc<Server>, Trouble> {
+    let nothing = || Trouble::Unfit("nothing is shared".to_owned());
+    let shared = settings.shared.as_ref().ok_or_else(nothing)?;
+    let bounds = Bounds { connections: shared.connections, statement: shared.statement };
+    Ok(Arc::new(Server::new(&shared.url, &shared.extra_ca, bounds)?))
+}
+
+/// What is shared beside the ledger, under a name that tells where this one runs: the machine's, or the pod's.
+async fn share(settings: &Settings, server: Arc<Server>, account: &[&str]) -> Result<Shared, Trouble> {
+    let most = settings.shared.as_ref().map_or(NonZeroU32::MIN, |shared| shared.max_replicas);
+    let machine = uname().nodename().to_string_lossy().into_owned();
+    Shared::open(server, &Folder::name_of(account), &machine, most).await
+}
+
+async fn postgres(server: Arc<Server>, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
+    Ok(Arc::new(Postgres::open(server, &Folder::name_of(account)).await?))
 }
 
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {

@@ -1,7 +1,7 @@
 //! What a writer is called. Absent here: whether it is alive.
 
-use super::store::Trouble;
 use crate::ambient;
+use crate::database::Trouble;
 
 /// A name that no writer ever had.
 ///

@@ -2,30 +2,32 @@
 //! after the writer, so that the server itself knows who can still write. Absent here: a retry; after a connection is
 //! lost nobody knows what was written, and whoever asked has to look.
 
-mod link;
-mod lock;
-mod tables;
 mod writer;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Mutex;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-
-use self::link::{Link, Server};
 use self::writer::Writer;
-use super::cells::{self, Cells};
-use super::statement::{self, Statement};
-use super::store::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};
+use super::read;
+use super::schema::TABLES;
+use super::statement;
+use super::store::{Entry, Filter, Kept, Period, Row, Store};
+use crate::database::lock::{self, Key};
+use crate::database::{Bounds, Cells, Pending, Server, Session, Statement, Trouble, all, first, tables};
+
+/// What is left to readers of the sessions that a server may be asked for: one writes, one waits for the turn, and one is for
+/// what replicas share besides.
+const OTHERS: usize = 3;
 
 /// The entries of one account in a database that may hold others as well.
 pub struct Postgres {
     account: String,
-    server: Server,
+    server: Arc<Server>,
     writer: Writer,
-    /// Beside the writer's session, so that reads do not wait for a commit. Made anew when it is lost.
-    reader: Mutex<Option<Arc<Link>>>,
+    /// Beside the writer's session, so that reads do not wait for a commit.
+    readers: Vec<Session>,
+    next: AtomicUsize,
 }
 
 impl fmt::Debug for Postgres {
@@ -35,48 +37,48 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects to the database behind a URL (`postgres://user:password@host/database`), makes the tables that are
-    /// missing, and takes a name. Anything but this machine is spoken to over TLS, with the roots of the browsers.
+    /// Connects to the database behind a URL (`postgres://user:password@host/database`), within the usual bounds.
     ///
     /// # Errors
-    /// When it cannot be reached, when a newer version wrote it, when it is damaged, or when TLS is turned off for
-    /// another machine.
+    /// Those of [`Server::new`] and of [`open`](Self::open).
     pub async fn connect(url: &str, account: &str) -> Result<Self, Trouble> {
-        Self::connect_trusting(url, account, &[]).await
+        Self::open(Arc::new(Server::new(url, &[], Bounds::default())?), account).await
     }
 
-    /// The same, with further authorities whose certificates are believed.
+    /// Makes the tables that are missing, and takes a name.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect), and when a certificate cannot be used.
-    pub async fn connect_trusting(
-        url: &str,
-        account: &str,
-        extra_ca: &[CertificateDer<'static>],
-    ) -> Result<Self, Trouble> {
-        let server = Server::new(url, extra_ca)?;
+    /// When the server cannot be reached, when a newer version wrote the ledger, or when it is damaged.
+    pub async fn open(server: Arc<Server>, account: &str) -> Result<Self, Trouble> {
         let mut link = server.link().await?;
-        tables::prepare(&mut link).await?;
+        tables::prepare(&mut link, &TABLES).await?;
         let ending = link.rows(&statement::ending(account)).await?;
-        cells::first(ending, statement::check)?;
+        first(ending, statement::check)?;
+        drop(link);
         let writer = Writer::open(&server, account).await?;
-        Ok(Self { account: account.into(), server, writer, reader: Mutex::new(Some(Arc::new(link))) })
+        let readers = server.bounds().connections.saturating_sub(OTHERS).max(1);
+        let readers = (0..readers).map(|_| Session::new(server.clone())).collect();
+        Ok(Self { account: account.into(), server, writer, readers, next: AtomicUsize::new(0) })
     }
 
     async fn ask(&self, statement: Statement) -> Result<Vec<Cells>, Trouble> {
-        let link = self.reader().await?;
-        link.rows(&statement).await
+        self.reader()?.rows(&statement).await
     }
 
-    async fn reader(&self) -> Result<Arc<Link>, Trouble> {
-        let mut reader = self.reader.lock().await;
-        if let Some(link) = reader.as_ref().filter(|link| link.is_open()) {
-            return Ok(Arc::clone(link));
-        }
-        let link = Arc::new(self.server.link().await?);
-        *reader = Some(Arc::clone(&link));
-        Ok(link)
+    fn reader(&self) -> Result<&Session, Trouble> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(self.readers.len()).unwrap_or(0);
+        self.readers.get(at).ok_or_else(|| Trouble::Failed("nobody reads the ledger".into()))
     }
+}
+
+/// Held by a writer as long as it can write.
+fn of_writer(name: &str) -> Key {
+    Key::new("writer", name)
+}
+
+/// Held by whoever buys for an account.
+fn of_turn(account: &str) -> Key {
+    Key::new("turn", account)
 }
 
 impl Store for Postgres {
@@ -85,43 +87,41 @@ impl Store for Postgres {
     }
 
     fn head(&self) -> Pending<'_, Option<(i64, [u8; 32])>> {
-        Box::pin(async { cells::first(self.ask(statement::last(&self.account)).await?, Cells::place) })
+        Box::pin(async { first(self.ask(statement::last(&self.account)).await?, read::place) })
     }
 
     fn by_id<'a>(&'a self, id: &'a str) -> Pending<'a, Option<Kept>> {
-        Box::pin(async { cells::first(self.ask(statement::by_id(&self.account, id)).await?, Cells::kept) })
+        Box::pin(async { first(self.ask(statement::by_id(&self.account, id)).await?, read::kept) })
     }
 
     fn by_key<'a>(&'a self, caller: &'a str, key: &'a str) -> Pending<'a, Option<Kept>> {
-        Box::pin(async {
-            cells::first(self.ask(statement::by_key(&self.account, caller, key)).await?, Cells::kept)
-        })
+        Box::pin(async { first(self.ask(statement::by_key(&self.account, caller, key)).await?, read::kept) })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter) -> Pending<'a, Vec<Kept>> {
-        Box::pin(async { cells::all(self.ask(statement::list(&self.account, filter)).await?, Cells::kept) })
+        Box::pin(async { all(self.ask(statement::list(&self.account, filter)).await?, read::kept) })
     }
 
     fn spent<'a>(&'a self, caller: &'a str, period: Period) -> Pending<'a, i64> {
         Box::pin(async move {
             let rows = self.ask(statement::spent(&self.account, caller, period)).await?;
-            Ok(cells::first(rows, |mut row| row.number())?.unwrap_or(0))
+            Ok(first(rows, |mut row| row.number())?.unwrap_or(0))
         })
     }
 
     fn entries(&self, behind: i64, most: u32) -> Pending<'_, Vec<Entry>> {
-        Box::pin(async move {
-            cells::all(self.ask(statement::entries(&self.account, behind, most)).await?, Cells::entry)
-        })
+        Box::pin(
+            async move { all(self.ask(statement::entries(&self.account, behind, most)).await?, read::entry) },
+        )
     }
 
     fn history<'a>(&'a self, id: &'a str) -> Pending<'a, Vec<Entry>> {
-        Box::pin(async { cells::all(self.ask(statement::history(&self.account, id)).await?, Cells::entry) })
+        Box::pin(async { all(self.ask(statement::history(&self.account, id)).await?, read::entry) })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Vec<u8>>> {
         Box::pin(async {
-            cells::first(self.ask(statement::note(&self.account, name)).await?, |mut row| row.bytes())
+            first(self.ask(statement::note(&self.account, name)).await?, |mut row| row.bytes())
         })
     }
 
@@ -135,13 +135,13 @@ impl Store for Postgres {
     }
 
     fn is_alive<'a>(&'a self, writer: &'a str) -> Pending<'a, bool> {
-        Box::pin(async { lock::is_held(self.reader().await?.as_ref(), lock::of_writer(writer)).await })
+        Box::pin(async { lock::is_held(self.reader()?.link().await?.as_ref(), of_writer(writer)).await })
     }
 
     fn turn(&self) -> Pending<'_, Box<dyn Send>> {
         Box::pin(async {
             let link = self.server.link().await?;
-            lock::wait(&link, lock::of_turn(&self.account)).await?;
+            lock::wait(&link, of_turn(&self.account)).await?;
             // The lock is the session's, and the session ends with the link.
             Ok(Box::new(link) as Box<dyn Send>)
         })

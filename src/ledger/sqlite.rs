@@ -12,10 +12,9 @@ use rusqlite::Connection;
 use tokio::task::spawn_blocking;
 
 use self::writer::Writer;
-use super::cells::{self, Cells};
-use super::name;
-use super::statement::{self, Statement};
-use super::store::{Entry, Filter, Kept, Pending, Period, Row, Store, Trouble};
+use super::store::{Entry, Filter, Kept, Period, Row, Store};
+use super::{name, read, statement};
+use crate::database::{Cells, Pending, Statement, Trouble, all, first};
 
 /// A folder is for one account, so its tables name none.
 const ACCOUNT: &str = "";
@@ -94,44 +93,38 @@ impl Store for Sqlite {
     }
 
     fn head(&self) -> Pending<'_, Option<(i64, [u8; 32])>> {
-        Box::pin(async { cells::first(self.ask(statement::last(ACCOUNT)).await?, Cells::place) })
+        Box::pin(async { first(self.ask(statement::last(ACCOUNT)).await?, read::place) })
     }
 
     fn by_id<'a>(&'a self, id: &'a str) -> Pending<'a, Option<Kept>> {
-        Box::pin(async { cells::first(self.ask(statement::by_id(ACCOUNT, id)).await?, Cells::kept) })
+        Box::pin(async { first(self.ask(statement::by_id(ACCOUNT, id)).await?, read::kept) })
     }
 
     fn by_key<'a>(&'a self, caller: &'a str, key: &'a str) -> Pending<'a, Option<Kept>> {
-        Box::pin(async {
-            cells::first(self.ask(statement::by_key(ACCOUNT, caller, key)).await?, Cells::kept)
-        })
+        Box::pin(async { first(self.ask(statement::by_key(ACCOUNT, caller, key)).await?, read::kept) })
     }
 
     fn list<'a>(&'a self, filter: &'a Filter) -> Pending<'a, Vec<Kept>> {
-        Box::pin(async { cells::all(self.ask(statement::list(ACCOUNT, filter)).await?, Cells::kept) })
+        Box::pin(async { all(self.ask(statement::list(ACCOUNT, filter)).await?, read::kept) })
     }
 
     fn spent<'a>(&'a self, caller: &'a str, period: Period) -> Pending<'a, i64> {
         Box::pin(async move {
             let rows = self.ask(statement::spent(ACCOUNT, caller, period)).await?;
-            Ok(cells::first(rows, |mut row| row.number())?.unwrap_or(0))
+            Ok(first(rows, |mut row| row.number())?.unwrap_or(0))
         })
     }
 
     fn entries(&self, behind: i64, most: u32) -> Pending<'_, Vec<Entry>> {
-        Box::pin(async move {
-            cells::all(self.ask(statement::entries(ACCOUNT, behind, most)).await?, Cells::entry)
-        })
+        Box::pin(async move { all(self.ask(statement::entries(ACCOUNT, behind, most)).await?, read::entry) })
     }
 
     fn history<'a>(&'a self, id: &'a str) -> Pending<'a, Vec<Entry>> {
-        Box::pin(async { cells::all(self.ask(statement::history(ACCOUNT, id)).await?, Cells::entry) })
+        Box::pin(async { all(self.ask(statement::history(ACCOUNT, id)).await?, read::entry) })
     }
 
     fn note<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Vec<u8>>> {
-        Box::pin(async {
-            cells::first(self.ask(statement::note(ACCOUNT, name)).await?, |mut row| row.bytes())
-        })
+        Box::pin(async { first(self.ask(statement::note(ACCOUNT, name)).await?, |mut row| row.bytes()) })
     }
 
     fn set_note<'a>(&'a self, name: &'a str, value: &'a [u8], before: Option<&'a [u8]>) -> Pending<'a, ()> {

@@ -1,31 +1,13 @@
 //! What both stores say to their databases, in the words that SQLite and PostgreSQL have in common, and how the
 //! answers are read. Absent here: a connection, and whatever only one of them understands.
 
-use super::cells::{Cells, Value};
-use super::store::{Entry, Filter, Period, Row, Trouble};
+use super::store::{Entry, Filter, Period, Row};
+use crate::database::{Cells, Statement, Trouble};
 
 /// The note that the store itself keeps.
 pub(super) const HEAD: &str = "head";
 /// How many of the latest entries are counted when a ledger is opened.
 const TAIL: i64 = 1000;
-
-/// A text and its parameters.
-pub(super) struct Statement {
-    pub(super) text: String,
-    pub(super) values: Vec<Value>,
-}
-
-impl Statement {
-    fn new(text: impl Into<String>, values: impl IntoIterator<Item = Value>) -> Self {
-        Self { text: text.into(), values: values.into_iter().collect() }
-    }
-
-    /// Adds a piece of text, in which `$?` is the next parameter.
-    fn add(&mut self, piece: &str, value: impl Into<Value>) {
-        self.values.push(value.into());
-        self.text.push_str(&piece.replace("$?", &format!("${}", self.values.len())));
-    }
-}
 
 /// An entry and what goes with it. All of it is one transaction; it begins with [`last`].
 pub(super) struct Writing {

@@ -4,10 +4,8 @@
 //! are unique, and whoever comes second is told so. Absent here: what an entry means.
 
 use std::fmt;
-use std::pin::Pin;
 
-/// What a store does, on its way.
-pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+use crate::database::Pending;
 
 /// One line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,31 +99,6 @@ pub enum Period {
     /// A month, in months since 1970.
     Month(i64),
 }
-
-/// Why a store did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Somebody was faster: the place, the key, or the one place for sending is taken. Nothing was written.
-    Taken,
-    /// There is no room. Nothing was written.
-    Full(String),
-    /// It cannot be used as it is: another schema, another account's, or in use by another process.
-    Unfit(String),
-    /// It failed. Whether anything was written, nobody knows.
-    Failed(String),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Taken => f.write_str("another writer was faster"),
-            Self::Full(what) => write!(f, "there is no room: {what}"),
-            Self::Unfit(what) | Self::Failed(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for Trouble {}
 
 /// A place for the entries of one account.
 pub trait Store: Send + Sync + fmt::Debug {

@@ -38,6 +38,7 @@ pub(super) fn settings(
         streams: edge::STREAMS,
     };
     let shutdown = check.shutdown(upstream.timeout);
+    let shared = check.shared();
     let settings = Settings {
         listen,
         upstream,
@@ -45,7 +46,8 @@ pub(super) fn settings(
         credentials,
         policy: check.policy(in_sandbox),
         state: check.state(in_sandbox),
-        ledger: check.ledger(in_sandbox),
+        ledger: check.ledger(in_sandbox, shared.is_some()),
+        shared,
         audit: check.audit(in_sandbox),
         metrics: check.metrics(),
         former_secret: check.former_secret(),

@@ -16,7 +16,7 @@ use crate::edge::tls::{SPIFFE, subject};
 const FREE: [&str; 5] = ["actions", "budget.callers", "cache.operations", "callers", "upstream.words"];
 /// Settings that are never shown, and are taken out of the environment.
 pub(super) const SECRET: [&str; 5] =
-    ["credentials.identifier", "credentials.secret", "ledger.url", "sandbox.secret", "traces.headers"];
+    ["credentials.identifier", "credentials.secret", "sandbox.secret", "shared.url", "traces.headers"];
 
 /// What is set for a caller and hides nothing.
 const CALLERS_PLAIN: [&str; 5] = [".scopes", ".operations", ".expires", ".quota.rate", ".quota.burst"];
@@ -160,6 +160,13 @@ pub(super) fn usual_state_dir() -> Option<PathBuf> {
     let own = || named("XDG_STATE_HOME").map(PathBuf::from);
     let home = || named("HOME").map(|home| Path::new(&home).join(".local/state"));
     by_systemd().or_else(|| own().or_else(home).map(|state| state.join("gizad")))
+}
+
+/// Whether this runs in a pod of Kubernetes, which says so to every container.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the door")]
+pub(super) fn in_a_pod() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
 }
 
 /// Where a user's own sockets are (XDG base directories).

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::Ledger;
 use super::check::Check;
 use super::layers::usual_state_dir;
-use super::{Database, Ledger};
 use crate::policy::purchase;
 use crate::purchase::{Limits, Rules};
 
@@ -71,30 +71,19 @@ impl Check<'_> {
         Some(amount)
     }
 
-    pub(super) fn ledger(&mut self, in_sandbox: bool) -> Ledger {
-        let (dir, url, file) =
-            (self.text("ledger.dir"), self.text("ledger.url"), self.text("ledger.url_file"));
-        let url = match (url.is_empty(), file.is_empty()) {
-            (true, true) => String::new(),
-            (false, true) => url,
-            (true, false) => self.read_line("ledger.url_file", &file).to_string(),
-            (false, false) => {
-                self.wrong("ledger.url_file", "one of url and url_file, not both");
-                String::new()
-            }
-        };
-        if !url.is_empty() {
-            if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-                self.wrong("ledger.url", "a URL such as postgres://user:password@host/database");
-            }
-            return Ledger::Postgres(Database { url, extra_ca: self.certificates("ledger.ca_file") });
-        }
-        match dir.as_str() {
-            "" => Ledger::Nowhere,
+    pub(super) fn ledger(&mut self, in_sandbox: bool, is_shared: bool) -> Ledger {
+        let ledger = match self.text("ledger.dir").as_str() {
+            _ if is_shared => return Ledger::Shared,
+            "" => return Ledger::Nowhere,
             // What is bought of a stand-in is worth nothing.
-            "auto" if in_sandbox => Ledger::Fleeting,
+            "auto" if in_sandbox => return Ledger::Fleeting,
             "auto" => usual_state_dir().map_or(Ledger::Nowhere, Ledger::Usual),
             path => Ledger::In(PathBuf::from(path)),
-        }
+        };
+        let passing = match &ledger {
+            Ledger::Usual(folder) | Ledger::In(folder) if !in_sandbox => self.passing(folder),
+            _ => None,
+        };
+        passing.map_or(ledger, Ledger::Passing)
     }
 }

@@ -164,7 +164,7 @@ impl Check<'_> {
         rate
     }
 
-    fn count(&mut self, path: &str, least: i64, most: i64) -> u32 {
+    pub(super) fn count(&mut self, path: &str, least: i64, most: i64) -> u32 {
         u32::try_from(self.whole(path, least, most)).unwrap_or(u32::MAX)
     }
 

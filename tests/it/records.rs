@@ -191,7 +191,7 @@ fn a_ledger_that_is_not_there_is_said_so() {
 #[tokio::test]
 async fn it_is_read_from_postgres_as_well() {
     let (listen, url) = (format!("127.0.0.1:{}", port()), server());
-    let environment = [("GIZAD_LEDGER_URL", url.as_str()), ("GIZAD_SANDBOX_LISTEN", &listen)];
+    let environment = [("GIZAD_SHARED_URL", url.as_str()), ("GIZAD_SANDBOX_LISTEN", &listen)];
     let gateway = Gateway::sandbox_with(&environment);
     let order = json!({"plan_id": 26, "hostname": "a", "password": PASSWORD, "os": "ubuntu-22.04", "billing_cycle": "monthly"});
     let body = Some(("application/json", order.to_string().into_bytes()));

@@ -50,7 +50,7 @@ impl Pair {
 /// The account is the address of the provider, so that no other test's ledger is met.
 fn replica(provider: &str, ledger: &str, further: &[(&str, &str)]) -> Gateway {
     let mut environment = vec![
-        ("GIZAD_LEDGER_URL", ledger),
+        ("GIZAD_SHARED_URL", ledger),
         ("GIZAD_LEDGER_DIR", ""),
         ("GIZAD_PURCHASE_LOOK_EVERY", "100ms"),
         ("GIZAD_PURCHASE_QUIET", "1s"),

@@ -122,9 +122,14 @@ fn the_settings_of_purchases_are_read_as_strictly() {
     let file = File::new(
         "purchases",
         r#"
-        [ledger]
+        [shared]
         url = "mysql://host/database"
         ca_file = "/nowhere/ca.pem"
+        max_replicas = 21
+        connections = 3
+        statement_timeout = "2m"
+        [cache.operations]
+        WalletService.GetWallet.ttl = "2s"
         [purchase]
         require_key = "sometimes"
         approval_from_vnd = "much"
@@ -145,8 +150,12 @@ fn the_settings_of_purchases_are_read_as_strictly() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(64), "{text}");
     for expected in [
-        "ledger.url: expected a URL such as postgres://",
-        "ledger.ca_file: expected a readable file with certificates in PEM",
+        "shared.url: expected a URL such as postgres://",
+        "shared.max_replicas: expected no more than pace.burst, which is 20",
+        "shared.connections: expected a whole number from 4",
+        "shared.statement_timeout: expected a time from 100ms to 60s",
+        "cache.operations.WalletService.GetWallet.ttl: expected operations of the public catalog",
+        "shared.ca_file: expected a readable file with certificates in PEM",
         "purchase.require_key: expected",
         "purchase.approval_from_vnd: expected an amount in whole đồng",
         "purchase.quiet: expected a duration",
@@ -163,14 +172,14 @@ fn the_settings_of_purchases_are_read_as_strictly() {
 
 #[test]
 fn the_password_of_the_ledger_is_shown_to_nobody() {
-    let url = ("GIZAD_LEDGER_URL", "postgres://gizad:pass-canary@db.example/gizad");
+    let url = ("GIZAD_SHARED_URL", "postgres://gizad:pass-canary@db.example/gizad");
     let output = gizad(&["check", "--sandbox"], &[url]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &said(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(!text.contains("canary"), "{text}");
     let wrong = gizad(
         &["check", "--sandbox"],
-        &[("GIZAD_LEDGER_URL", "postgre://gizad:pass-canary@db.example/gizad")],
+        &[("GIZAD_SHARED_URL", "postgre://gizad:pass-canary@db.example/gizad")],
     );
     assert!(!said(&wrong).contains("canary") && wrong.status.code() == Some(64), "{}", said(&wrong));
 }

@@ -6,12 +6,12 @@ use std::sync::{PoisonError, RwLock};
 
 use tokio::sync::Mutex;
 
-use super::link::{self, Link, Server};
-use super::lock;
-use crate::ledger::cells::{self, Cells};
-use crate::ledger::name;
-use crate::ledger::statement::{self, Statement, Writing};
-use crate::ledger::store::{Entry, Row, Trouble};
+use super::of_writer;
+use crate::database::link::{self, Link};
+use crate::database::{Server, Statement, Trouble, first, lock};
+use crate::ledger::statement::{self, Writing};
+use crate::ledger::store::{Entry, Row};
+use crate::ledger::{name, read};
 
 pub(super) struct Writer {
     account: String,
@@ -42,7 +42,7 @@ impl Writer {
     async fn begin(&self, server: &Server) -> Result<Link, Trouble> {
         let name: &'static str = name::new()?.leak();
         let link = server.link().await?;
-        if !lock::take(&link, lock::of_writer(name)).await? {
+        if !lock::take(&link, of_writer(name)).await? {
             return Err(Trouble::Failed("the name of this writer is another's".into()));
         }
         self.names.write().unwrap_or_else(PoisonError::into_inner).push(name);
@@ -87,7 +87,7 @@ impl Writer {
     async fn transact(&self, link: &mut Link, seq: i64, writing: &Writing) -> Result<(), Trouble> {
         let transaction = link.client().transaction().await.map_err(|error| link::trouble(&error))?;
         // A pooler that gives each transaction another session would make the lock worth nothing.
-        let ours = lock::is_ours(lock::of_writer(self.name()));
+        let ours = lock::is_ours(of_writer(self.name()));
         if !lock::is_true(link::rows(&transaction, &ours).await?)? {
             return Err(Trouble::Failed(
                 "the ledger's database does not keep the session's lock: connect to it directly, or through a pooler \
@@ -96,7 +96,7 @@ impl Writer {
             ));
         }
         let last = link::rows(&transaction, &statement::last(&self.account)).await?;
-        let last = cells::first(last, Cells::place)?.map_or(0, |(seq, _)| seq);
+        let last = first(last, read::place)?.map_or(0, |(seq, _)| seq);
         if last.checked_add(1) != Some(seq) {
             return Err(Trouble::Taken);
         }

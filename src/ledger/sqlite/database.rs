@@ -15,10 +15,9 @@ use rusqlite::{
 
 use super::ACCOUNT;
 use crate::ambient;
-use crate::ledger::cells::{self, Cells, Value};
-use crate::ledger::schema;
-use crate::ledger::statement::{self, Statement};
-use crate::ledger::store::Trouble;
+use crate::database::{Cells, Statement, Trouble, Value, first};
+use crate::ledger::schema::TABLES;
+use crate::ledger::statement;
 
 const FILE: &str = "ledger.db";
 /// A reader waits so long for another process that is just recovering the file.
@@ -75,12 +74,12 @@ pub(super) fn reader(folder: &Path) -> Result<Connection, Trouble> {
     }
     let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let found = version(&connection).map_err(|error| opening(&path, &error))?;
-    if schema::missing(found)?.next().is_some() {
+    if TABLES.missing(found)?.next().is_some() {
         return Err(Trouble::Unfit(format!(
             "the ledger at {} has schema {found} and this build reads {}: start the daemon once, which \
              brings it up to date",
             path.display(),
-            schema::known()
+            TABLES.known()
         )));
     }
     Ok(connection)
@@ -136,8 +135,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| trouble(&error))?;
-    for (version, step) in schema::missing(version(&transaction).map_err(|error| trouble(&error))?)? {
-        transaction.execute_batch(schema::VERSIONS).map_err(|error| trouble(&error))?;
+    for (version, step) in TABLES.missing(version(&transaction).map_err(|error| trouble(&error))?)? {
+        transaction.execute_batch(&TABLES.begin()).map_err(|error| trouble(&error))?;
         transaction.execute_batch(step).map_err(|error| trouble(&error))?;
         transaction
             .execute("INSERT INTO schema_version VALUES (?1, ?2)", params![version, ambient::unix_millis()])
@@ -147,7 +146,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
 }
 
 fn ending(connection: &Connection) -> Result<(), Trouble> {
-    cells::first(rows(connection, &statement::ending(ACCOUNT))?, statement::check)?;
+    first(rows(connection, &statement::ending(ACCOUNT))?, statement::check)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::database;
-use crate::ledger::store::Trouble;
+use crate::database::Trouble;
 
 const FILE: &str = "ledger.reserve";
 /// In bytes. An outcome touches a dozen pages, each of which is written whole: enough for twenty of them, where one

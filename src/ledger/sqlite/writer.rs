@@ -8,9 +8,10 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::reserve::Reserve;
 use super::{ACCOUNT, database};
-use crate::ledger::cells::{self, Cells};
-use crate::ledger::statement::{self, Statement, Writing};
-use crate::ledger::store::{Entry, Row, Trouble};
+use crate::database::{Statement, Trouble, first};
+use crate::ledger::read;
+use crate::ledger::statement::{self, Writing};
+use crate::ledger::store::{Entry, Row};
 
 const LOCK: &str = "ledger.lock";
 
@@ -95,7 +96,7 @@ impl Writer {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| database::trouble(&error))?;
-        let last = cells::first(database::rows(&transaction, &statement::last(ACCOUNT))?, Cells::place)?;
+        let last = first(database::rows(&transaction, &statement::last(ACCOUNT))?, read::place)?;
         if last.map_or(0, |(seq, _)| seq).checked_add(1) != Some(seq) {
             return Err(Trouble::Taken);
         }

@@ -105,7 +105,7 @@ pub(crate) fn settled(provider: &Provider, place: Place<'_>) -> Command {
     command.envs([("GIZAD_CREDENTIALS_IDENTIFIER", "sandbox"), ("GIZAD_CREDENTIALS_SECRET", SECRET)]);
     match place {
         Place::Folder(folder) => command.env("GIZAD_LEDGER_DIR", folder),
-        Place::Database(url) => command.env("GIZAD_LEDGER_URL", url),
+        Place::Database(url) => command.env("GIZAD_SHARED_URL", url),
     };
     command
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gizad::database::{Bounds, Server};
 use gizad::ledger::{Filter, Postgres, Store as _, Trouble};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
@@ -271,6 +272,11 @@ async fn what_cannot_be_reached_is_told_without_the_password() {
     assert!(matches!(plain, Err(Trouble::Unfit(_))), "{plain:?}");
 }
 
+/// A server that is believed by further authorities.
+fn trusting(url: &str, authorities: &[CertificateDer<'static>]) -> Arc<Server> {
+    Arc::new(Server::new(url, authorities, Bounds::default()).expect("a server"))
+}
+
 #[tokio::test]
 async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
     let (chain, key, authority, written) = certificate();
@@ -293,7 +299,7 @@ async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
 
     let name = unique();
     let url = format!("{}?sslmode=require&application_name={name}", server());
-    let store = Postgres::connect_trusting(&url, &unique(), &[authority]).await.expect("a ledger");
+    let store = Postgres::open(trusting(&url, &[authority]), &unique()).await.expect("a ledger");
     append(&store, 1).await.expect("appended");
     let encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE application_name = $1";
@@ -306,13 +312,13 @@ async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
 
     // So it is for whoever says in the settings whom to believe, too.
     let authority = File::new("authority", &written);
-    let settings = [("GIZAD_LEDGER_URL", url.as_str()), ("GIZAD_LEDGER_CA_FILE", authority.path())];
+    let settings = [("GIZAD_SHARED_URL", url.as_str()), ("GIZAD_SHARED_CA_FILE", authority.path())];
     let order = json!({"plan_id": 26, "hostname": "tls", "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
     let bought = Gateway::sandbox_with(&settings).buy("tls", "/vps", &order).await;
     assert_eq!(bought.status, 201, "{bought:?}");
     let refused = Command::new(env!("CARGO_BIN_EXE_gizad"))
         .args(["ledger", "list", "--sandbox"])
-        .env("GIZAD_LEDGER_URL", &url)
+        .env("GIZAD_SHARED_URL", &url)
         .output()
         .expect("it runs");
     let told = String::from_utf8_lossy(&refused.stderr);

@@ -63,7 +63,7 @@ impl Cable {
 async fn without_its_database_it_buys_nothing_and_with_it_again() {
     let provider = Sandbox::start();
     let (cable, url) = Cable::to(&server_of_the_ledgers());
-    let gateway = Gateway::beside(&provider, &[("GIZAD_LEDGER_URL", &url)]);
+    let gateway = Gateway::beside(&provider, &[("GIZAD_SHARED_URL", &url)]);
     let before = gateway.buy("k0", "/vps", &server("a")).await;
     assert_eq!(before.status, 201, "{}", before.text);
     cable.cut();
@@ -90,7 +90,7 @@ async fn without_its_database_it_buys_nothing_and_with_it_again() {
 async fn an_outcome_that_could_not_be_written_down_is_found_out() {
     let provider = Sandbox::start();
     let (cable, url) = Cable::to(&server_of_the_ledgers());
-    let gateway = Gateway::beside(&provider, &[("GIZAD_LEDGER_URL", &url), HASTY[0]]);
+    let gateway = Gateway::beside(&provider, &[("GIZAD_SHARED_URL", &url), HASTY[0]]);
     spoil(&gateway, json!({"kind": "delay", "ms": 1500})).await;
     let order = server("a");
     let (answer, ()) = tokio::join!(gateway.buy("k", "/vps", &order), async {
@@ -112,7 +112,7 @@ async fn an_outcome_that_could_not_be_written_down_is_found_out() {
 async fn an_answer_that_comes_after_its_writer_was_taken_for_dead_is_kept() {
     let provider = Sandbox::start();
     let (cable, url) = Cable::to(&server_of_the_ledgers());
-    let gateway = Gateway::beside(&provider, &[("GIZAD_LEDGER_URL", &url), HASTY[0]]);
+    let gateway = Gateway::beside(&provider, &[("GIZAD_SHARED_URL", &url), HASTY[0]]);
     spoil(&gateway, json!({"kind": "delay", "ms": 3000})).await;
     let order = server("a");
     let (answer, ()) = tokio::join!(gateway.buy("k", "/vps", &order), async {

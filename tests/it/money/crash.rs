@@ -101,7 +101,7 @@ async fn killed_again_and_again_it_stays_one_purchase() {
 #[tokio::test]
 async fn a_replica_joins_what_another_is_sending() {
     let provider = Sandbox::start();
-    let ledger = ("GIZAD_LEDGER_URL", server_of_the_ledgers());
+    let ledger = ("GIZAD_SHARED_URL", server_of_the_ledgers());
     let (one, two) = (
         Gateway::beside(&provider, &[(ledger.0, &ledger.1)]),
         Gateway::beside(&provider, &[(ledger.0, &ledger.1)]),
@@ -128,7 +128,7 @@ async fn a_replica_joins_what_another_is_sending() {
 async fn a_replica_finds_out_what_another_left_behind() {
     let provider = Sandbox::start();
     let url = server_of_the_ledgers();
-    let environment = [("GIZAD_LEDGER_URL", url.as_str()), HASTY[0]];
+    let environment = [("GIZAD_SHARED_URL", url.as_str()), HASTY[0]];
     let (mut one, two) = (Gateway::beside(&provider, &environment), Gateway::beside(&provider, &environment));
     spoil(&one, json!({"kind": "stall"})).await;
     let running = in_flight(&one, "k", "a").await;

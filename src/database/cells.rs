@@ -1,10 +1,10 @@
 //! What goes into a statement and what comes out, without a database's own types. Absent here: SQL.
 
-use super::store::{Entry, Kept, Row, Trouble};
+use super::trouble::Trouble;
 
 /// A value of one of the three types that the tables know, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(Option<String>),
     Number(Option<i64>),
     Bytes(Option<Vec<u8>>),
@@ -42,82 +42,44 @@ impl From<&[u8]> for Value {
 
 /// A row of an answer, read from left to right.
 #[derive(Debug)]
-pub(super) struct Cells(std::vec::IntoIter<Value>);
+pub(crate) struct Cells(std::vec::IntoIter<Value>);
 
 impl Cells {
-    pub(super) fn new(values: Vec<Value>) -> Self {
+    pub(crate) fn new(values: Vec<Value>) -> Self {
         Self(values.into_iter())
     }
 
-    pub(super) fn maybe_text(&mut self) -> Result<Option<String>, Trouble> {
+    pub(crate) fn maybe_text(&mut self) -> Result<Option<String>, Trouble> {
         match self.0.next() {
             Some(Value::Text(text)) => Ok(text),
             other => nothing(other.as_ref(), "text"),
         }
     }
 
-    pub(super) fn maybe_number(&mut self) -> Result<Option<i64>, Trouble> {
+    pub(crate) fn maybe_number(&mut self) -> Result<Option<i64>, Trouble> {
         match self.0.next() {
             Some(Value::Number(number)) => Ok(number),
             other => nothing(other.as_ref(), "a number"),
         }
     }
 
-    pub(super) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
+    pub(crate) fn maybe_bytes(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         match self.0.next() {
             Some(Value::Bytes(bytes)) => Ok(bytes),
             other => nothing(other.as_ref(), "bytes"),
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Trouble> {
+    pub(crate) fn text(&mut self) -> Result<String, Trouble> {
         self.maybe_text()?.ok_or_else(|| unexpected("text"))
     }
 
-    pub(super) fn number(&mut self) -> Result<i64, Trouble> {
+    pub(crate) fn number(&mut self) -> Result<i64, Trouble> {
         self.maybe_number()?.ok_or_else(|| unexpected("a number"))
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Trouble> {
+    pub(crate) fn bytes(&mut self) -> Result<Vec<u8>, Trouble> {
         self.maybe_bytes()?.ok_or_else(|| unexpected("bytes"))
-    }
-
-    pub(super) fn place(mut self) -> Result<(i64, [u8; 32]), Trouble> {
-        Ok((self.number()?, self.mac()?))
-    }
-
-    pub(super) fn entry(mut self) -> Result<Entry, Trouble> {
-        Ok(Entry {
-            seq: self.number()?,
-            at_ms: self.number()?,
-            id: self.text()?,
-            body: self.bytes()?,
-            mac: self.mac()?,
-        })
-    }
-
-    pub(super) fn kept(mut self) -> Result<Kept, Trouble> {
-        let row = Row {
-            id: self.text()?,
-            caller: self.text()?,
-            key: self.maybe_text()?,
-            operation: self.text()?,
-            state: self.text()?,
-            open: self.number()? != 0,
-            sending: self.number()? != 0,
-            owner: self.text()?,
-            held_vnd: self.number()?,
-            posted_vnd: self.number()?,
-            day: self.number()?,
-            month: self.number()?,
-            created_ms: self.number()?,
-            changed_ms: self.number()?,
-        };
-        Ok(Kept { row, seq: self.number()?, body: self.bytes()? })
-    }
-
-    fn mac(&mut self) -> Result<[u8; 32], Trouble> {
-        self.bytes()?.try_into().map_err(|_| unexpected("32 bytes"))
     }
 }
 
@@ -129,12 +91,13 @@ fn nothing<T>(found: Option<&Value>, wanted: &str) -> Result<Option<T>, Trouble>
     }
 }
 
-fn unexpected(wanted: &str) -> Trouble {
-    Trouble::Failed(format!("the ledger does not have {wanted} where it should"))
+/// A database has something else where something was expected.
+pub(crate) fn unexpected(wanted: &str) -> Trouble {
+    Trouble::Failed(format!("the database does not have {wanted} where it should"))
 }
 
 /// The first row as what it means, if there is one.
-pub(super) fn first<T>(
+pub(crate) fn first<T>(
     rows: Vec<Cells>,
     read: impl FnOnce(Cells) -> Result<T, Trouble>,
 ) -> Result<Option<T>, Trouble> {
@@ -142,7 +105,7 @@ pub(super) fn first<T>(
 }
 
 /// Every row as what it means.
-pub(super) fn all<T>(
+pub(crate) fn all<T>(
     rows: Vec<Cells>,
     read: impl FnMut(Cells) -> Result<T, Trouble>,
 ) -> Result<Vec<T>, Trouble> {
