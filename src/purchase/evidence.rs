@@ -286,6 +286,7 @@ mod tests {
     fn sight(at_ms: i64, wallet: i64, marks: &[u64], items: &[&str]) -> Sight {
         let item = |id: &&str| Item { id: (*id).into(), fits: id.starts_with('w'), worth: None };
         Sight {
+            place: None,
             at_ms,
             wallet_vnd: Some(wallet),
             moves: Some(Marks { marks: marks.to_vec(), amounts: vec![100; marks.len()] }),

@@ -60,6 +60,18 @@ impl Shared {
         disk.down_until_ms = disk.down_until_ms.max(down_until_ms);
     }
 
+    /// Gives the turn to somebody if nobody has it.
+    fn give_turn(&self, group: usize, orphaned: bool) -> Option<u64> {
+        let mut disk = self.lock();
+        if disk.turn.is_some() {
+            return None;
+        }
+        disk.turns += 1;
+        let number = disk.turns;
+        disk.turn = Some(Held { number, group, orphaned });
+        Some(number)
+    }
+
     fn new_name(&self) -> &'static str {
         let mut disk = self.lock();
         disk.names += 1;
@@ -376,26 +388,14 @@ impl Store for Memory {
                     return Err(Trouble::Failed("the session is lost".to_owned()));
                 }
                 if self.is_away() {
-                    let ghost = self.is_cut() && self.stage.per_mille(300);
-                    let mut disk = self.shared.lock();
-                    if ghost && disk.turn.is_none() {
-                        // It is given to whoever has asked for it and does not hear of it.
-                        disk.turns += 1;
-                        disk.turn = Some(Held { number: disk.turns, group: self.group, orphaned: true });
+                    // It may be given to whoever has asked for it and does not hear of it.
+                    if self.is_cut() && self.stage.per_mille(300) {
+                        let _unheard = self.shared.give_turn(self.group, true);
                     }
-                    drop(disk);
                     self.reach().await?;
-                }
-                {
-                    let mut disk = self.shared.lock();
-                    if disk.turn.is_none() {
-                        disk.turns += 1;
-                        let number = disk.turns;
-                        disk.turn = Some(Held { number, group: self.group, orphaned: false });
-                        let (shared, line) = (self.shared.clone(), self.line.clone());
-                        let guard: Box<dyn Send> = Box::new(Turn { shared, line, number });
-                        return Ok(guard);
-                    }
+                } else if let Some(number) = self.shared.give_turn(self.group, false) {
+                    let (shared, line) = (self.shared.clone(), self.line.clone());
+                    return Ok(Box::new(Turn { shared, line, number }) as Box<dyn Send>);
                 }
                 self.stage.moment(50).await;
             }
