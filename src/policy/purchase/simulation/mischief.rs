@@ -8,42 +8,35 @@ use super::tally::Fault;
 
 /// The most that a clock is wrong by, and so half of what two clocks can differ by.
 pub(super) const SKEW_MS: i64 = 5000;
-/// How long a process is away from the store at most.
-const AWAY_MS: u64 = 600_000;
+/// How long a process is away from the store, or stands still, at most.
+pub(super) const AWAY_MS: u64 = 600_000;
 /// How long it takes at most until the server gives up whoever is away.
-const GIVEN_UP_MS: u64 = 40_000;
+pub(super) const GIVEN_UP_MS: u64 = 40_000;
 /// How long the store takes at most to begin anew.
 const DOWN_MS: u64 = 30_000;
 
-/// What follows from what was done.
-enum Then {
-    /// A process that stands still ends.
-    Ends(Arc<Process>),
-    /// One that was away from the store comes back.
-    Returns(Arc<Process>),
-}
-
-/// Everything that was done, and what follows when.
+/// What strikes.
 pub(super) struct Mischief {
     groups: usize,
-    then: Vec<(i64, Then)>,
+    /// Processes that stand still, each until it is ended.
+    still: Vec<(i64, Arc<Process>)>,
 }
 
 impl Mischief {
     /// Nothing yet; processes that begin anew are numbered from there on.
     pub(super) fn new(groups: usize) -> Self {
-        Self { groups, then: Vec::new() }
+        Self { groups, still: Vec::new() }
     }
 
-    /// Does what follows by now.
+    /// Ends what has stood still long enough.
     pub(super) fn follow(&mut self, scene: &Arc<Scene>, tasks: &mut Tasks) {
         let now = scene.stage().now_ms();
-        self.then.retain(|(at, then)| {
-            let due = *at <= now;
-            if due {
-                end(then, tasks);
+        self.still.retain(|(until, process)| {
+            let ends = *until <= now;
+            if ends {
+                tasks.kill(process.group);
             }
-            !due
+            !ends
         });
     }
 
@@ -66,24 +59,12 @@ impl Mischief {
                 process.store.is_given_up();
                 process.store.poison();
                 self.begin_anew(scene, number);
-                self.then.push((now + stage.below(AWAY_MS) as i64, Then::Ends(process)));
+                self.still.push((now + stage.below(AWAY_MS) as i64, process));
             }
             60..78 => {
                 hit(scene, &process);
                 scene.tally().note(Fault::Partition);
-                process.store.cut();
-                // The server gives it up early, late, or never.
-                let (store, waits) = (process.store.clone(), stage.clone());
-                let early = stage.per_mille(200);
-                stage.spawn(CALLERS, async move {
-                    waits.moment(if early { 1 } else { GIVEN_UP_MS }).await;
-                    if store.is_cut() {
-                        store.is_given_up();
-                    }
-                });
-                let short = stage.per_mille(300);
-                let away = stage.below(if short { GIVEN_UP_MS } else { AWAY_MS });
-                self.then.push((now + away as i64, Then::Returns(process)));
+                process.store.goes_away();
             }
             78..92 => {
                 scene.processes().iter().for_each(|process| hit(scene, process));
@@ -99,9 +80,10 @@ impl Mischief {
 
     /// Nothing goes wrong any more. Whoever can go on does, and some begin anew.
     pub(super) fn stop(&mut self, scene: &Arc<Scene>, tasks: &mut Tasks) {
-        self.then.drain(..).for_each(|(_, then)| end(&then, tasks));
+        self.still.drain(..).for_each(|(_, process)| tasks.kill(process.group));
         scene.tally().lock().calm = true;
-        for number in 0..scene.processes().len() {
+        let replicas = scene.processes().len();
+        for number in 0..replicas {
             if scene.process(number).store.is_poisoned() || scene.stage().per_mille(500) {
                 self.restart(scene, tasks, number);
             }
@@ -130,13 +112,6 @@ impl Mischief {
         self.groups += 1;
         let fresh = begin(scene, self.groups, Some(&scene.process(number)));
         scene.replace(number, fresh);
-    }
-}
-
-fn end(then: &Then, tasks: &mut Tasks) {
-    match then {
-        Then::Ends(process) => tasks.kill(process.group),
-        Then::Returns(process) => process.store.heal(),
     }
 }
 

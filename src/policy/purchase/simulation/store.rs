@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
+use super::mischief::{AWAY_MS, GIVEN_UP_MS};
 use super::play::CALLERS;
 use super::stage::Stage;
 use super::tally::{Fault, Tally};
@@ -72,6 +73,14 @@ impl Shared {
         Some(number)
     }
 
+    /// The turn is free again if it is still this one.
+    fn take_turn(&self, number: u64) {
+        let mut disk = self.lock();
+        if disk.turn.as_ref().is_some_and(|turn| turn.number == number) {
+            disk.turn = None;
+        }
+    }
+
     fn new_name(&self) -> &'static str {
         let mut disk = self.lock();
         disk.names += 1;
@@ -113,6 +122,7 @@ struct Line {
 }
 
 /// The store as one process has it.
+#[derive(Clone)]
 pub(super) struct Memory {
     stage: Stage,
     shared: Shared,
@@ -173,9 +183,23 @@ impl Memory {
         }
     }
 
-    /// Nothing passes between it and the store.
-    pub(super) fn cut(&self) {
+    /// Nothing passes between it and the store for a while. The server gives it up early, late, or never.
+    pub(super) fn goes_away(&self) {
         self.line().cut = true;
+        let early = self.stage.per_mille(200);
+        let short = self.stage.per_mille(300);
+        let (store, stage) = (self.clone(), self.stage.clone());
+        self.stage.spawn(CALLERS, async move {
+            stage.moment(if early { 1 } else { GIVEN_UP_MS }).await;
+            if store.is_cut() {
+                store.is_given_up();
+            }
+        });
+        let (store, stage) = (self.clone(), self.stage.clone());
+        self.stage.spawn(CALLERS, async move {
+            stage.moment(if short { GIVEN_UP_MS } else { AWAY_MS }).await;
+            store.heal();
+        });
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -183,7 +207,7 @@ impl Memory {
     }
 
     /// Everything passes again, and the server hears who has hung up meanwhile.
-    pub(super) fn heal(&self) {
+    fn heal(&self) {
         let mut line = self.line();
         line.cut = false;
         let mut disk = self.shared.lock();
@@ -270,6 +294,10 @@ impl Store for Memory {
             self.stage.moment(5).await;
             if self.is_poisoned() {
                 return Err(Trouble::Failed("the ledger is poisoned".to_owned()));
+            }
+            if !self.is_cut() && self.tally.strikes(Fault::Partition, 3) {
+                self.tally.lock().hit.insert(row.id.clone());
+                self.goes_away();
             }
             if self.reach().await.is_err() {
                 return Err(self.hang_up(entry, row));
@@ -383,6 +411,7 @@ impl Store for Memory {
 
     fn turn(&self) -> Pending<'_, Box<dyn Send>> {
         Box::pin(async move {
+            let mut wait = 50;
             loop {
                 if self.is_poisoned() {
                     return Err(Trouble::Failed("the session is lost".to_owned()));
@@ -394,10 +423,18 @@ impl Store for Memory {
                     }
                     self.reach().await?;
                 } else if let Some(number) = self.shared.give_turn(self.group, false) {
+                    if self.tally.strikes(Fault::LostTurn, 30) {
+                        let (shared, stage) = (self.shared.clone(), self.stage.clone());
+                        self.stage.spawn(CALLERS, async move {
+                            stage.moment(200).await;
+                            shared.take_turn(number);
+                        });
+                    }
                     let (shared, line) = (self.shared.clone(), self.line.clone());
                     return Ok(Box::new(Turn { shared, line, number }) as Box<dyn Send>);
                 }
-                self.stage.moment(50).await;
+                self.stage.moment(wait).await;
+                wait = (wait * 2).min(400);
             }
         })
     }
@@ -416,13 +453,13 @@ struct Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let cut = self.line.lock().unwrap_or_else(PoisonError::into_inner).cut;
+        if !cut {
+            return self.shared.take_turn(self.number);
+        }
+        // That it is let go of, the server does not hear either.
         let mut disk = self.shared.lock();
         if let Some(turn) = disk.turn.as_mut().filter(|turn| turn.number == self.number) {
-            // That it is let go of, the server does not hear either.
             turn.orphaned = true;
-            if !cut {
-                disk.turn = None;
-            }
         }
     }
 }

@@ -32,12 +32,14 @@ pub(super) enum Fault {
     LateWrite,
     /// The store begins anew, and everybody else lives on.
     StoreRestart,
+    /// The connection that holds the turn is lost, and no other.
+    LostTurn,
     /// A clock is set to another wrong time.
     ClockSet,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Crash,
         Self::Pause,
         Self::LostAnswer,
@@ -55,6 +57,7 @@ impl Fault {
         Self::Partition,
         Self::LateWrite,
         Self::StoreRestart,
+        Self::LostTurn,
         Self::ClockSet,
     ];
 }
