@@ -13,7 +13,7 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
 /// How often an outcome is tried to be written down where that may be possible later, and the longest wait between: a
 /// database that begins anew is back by then, and what the provider has answered is worth more than any evidence.
-const WRITES: u32 = 12;
+const WRITES: u32 = 8;
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Sends what was written down, again if it is proven that nothing was sent, and tells what became of it.
