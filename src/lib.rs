@@ -88,6 +88,8 @@
 //! - **What changes or reveals something leaves a trace**, before it is done; what must leave one is not done without.
 //! - **A restart loses no call.** Sockets that somebody else holds stay open; what was sent before anybody could know of the stop is
 //!   answered; what is cut off all the same is named.
+//! - **Replicas are one account.** Whatever cannot be shared at the moment is used less, never more: a replica that is cut off keeps to
+//!   its part of the rate, buys nothing, and shows nothing as fresh that another may have changed.
 //! - **A figure has no word that a caller can choose**, and what is not known is absent and not 0.
 //! - **The provider learns nothing of a trace.** A context comes in and ends here; what is sent to the provider is the same with
 //!   and without one.
@@ -116,6 +118,10 @@
 //!   certificate or a wish has to be looked at.
 //! - Spans are made here and not by `tracing`, and OTLP is written with the prost that is here: what is not recorded costs nothing, a
 //!   span says only what it is told to, and OpenTelemetry's own crates would bring more than all of that.
+//! - PostgreSQL carries all that replicas share, and not the ledger alone: one setting makes gizads replicas of each other.
+//! - A replica's burst is a part of the account's, so there are no more replicas than `pace.burst`: those that cannot hear of each
+//!   other may each send a call at the same moment, whatever they do.
+//! - With replicas nothing of the account is kept in memory, and no read of it is joined: another replica may have changed it.
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;

@@ -5,11 +5,36 @@
 //! server's clock is the only one that replicas have in common; between one of them and the server only durations travel.
 //! Absent here: what is shared for good, which is the ledger; a call; and anything of the account in clear.
 
+pub mod division;
+pub mod lease;
+pub mod pace;
+#[cfg(test)]
+pub(crate) mod plant;
+pub mod renewal;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::ambient;
 use crate::database::{Lineage, Server, Session, Trouble, tables};
+
+/// Whether a mistake was planted, to see that it is found. Nothing is planted outside of tests.
+macro_rules! planted {
+    ($bug:ident) => {{
+        #[cfg(test)]
+        let planted = $crate::shared::plant::is(&$crate::shared::plant::Bug::$bug);
+        #[cfg(not(test))]
+        let planted = $crate::shared::never();
+        planted
+    }};
+}
+pub(crate) use planted;
+
+/// What stands for a planted mistake outside of tests.
+#[cfg(not(test))]
+pub(crate) fn never() -> bool {
+    false
+}
 
 /// The tables.
 const TABLES: Lineage = Lineage {

@@ -57,11 +57,6 @@ impl Meter {
         Self { limiter: limiter.with_middleware(), rate, rested: ambient::instant() }
     }
 
-    /// The present rate.
-    pub(super) fn rate(&self) -> Rate {
-        self.rate
-    }
-
     /// Takes one, and says how many are left.
     ///
     /// # Errors
@@ -72,13 +67,6 @@ impl Meter {
         let used = self.rate.burst.get().saturating_sub(left);
         self.rested = ambient::instant() + self.rate.every.saturating_mul(used);
         Ok(left)
-    }
-
-    /// How long it is until there is one, without taking it.
-    pub(super) fn next(&self) -> Duration {
-        // Everything but the last of the burst may still count.
-        let most = self.rate.every.saturating_mul(self.rate.burst.get().saturating_sub(1));
-        self.resets_in().saturating_sub(most)
     }
 
     /// How many are left, without taking one.
@@ -95,13 +83,6 @@ impl Meter {
     /// Whether it remembers nothing.
     pub(super) fn is_rested(&self) -> bool {
         self.resets_in().is_zero()
-    }
-
-    /// Uses up all that is left.
-    pub(super) fn use_up(&mut self) {
-        let mut used_up = Self::new(self.rate);
-        used_up.spend(self.rate.burst);
-        *self = used_up;
     }
 
     /// Changes the rate. What is left is never more than it was.
@@ -200,7 +181,7 @@ mod tests {
                 // The moments at which something passed, each with what was the most between any two changes.
                 let begun = ambient::instant();
                 let mut passed: Vec<f64> = Vec::new();
-                let mut rates = vec![(0.0, meter.rate())];
+                let mut rates = vec![(0.0, meter.rate)];
                 for step in steps {
                     let now = begun.elapsed().as_secs_f64();
                     match step {
@@ -208,7 +189,7 @@ mod tests {
                         Step::Wants(times) => passed.extend((0..times).filter_map(|_| meter.take().ok().map(|_| now))),
                         Step::Change(every, burst) => {
                             meter.change(rate(every, burst));
-                            rates.push((now, meter.rate()));
+                            rates.push((now, meter.rate));
                         }
                     }
                 }

@@ -4,9 +4,16 @@
 //! quiet times. A call waits for its turn as long as its time allows; what cannot have one in time is refused at once.
 
 mod account;
+mod bucket;
 mod estimate;
 mod queue;
+mod renew;
+mod replica;
+mod shown;
+#[cfg(test)]
+mod simulation;
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,12 +28,13 @@ use crate::ambient;
 use crate::call::{Call, Caller, Limit, Reply};
 use crate::fault::{Fault, Reason, Sent};
 use crate::metrics::Figures;
+use crate::shared::pace::Store;
 use crate::traces::Kind;
 
 use account::{Account, Entry};
 use queue::{Lane, Turn};
 
-pub use account::Shown;
+pub use shown::{ReplicaShown, Replicas, Shown};
 
 /// The pace's settings.
 #[derive(Clone, Debug)]
@@ -39,6 +47,9 @@ pub struct Options {
     pub longest_pause: Duration,
     /// Operations that are asked over and over, and so come last.
     pub polls: Vec<String>,
+    /// How many replicas share the account's rate at most. None if this gizad has it for itself; one of several uses nothing until
+    /// it [shares](super::Traffic::share) with the others.
+    pub replicas: Option<NonZeroU32>,
 }
 
 /// The pace, for those who show, change and keep it.
@@ -84,6 +95,16 @@ impl Handle {
 
     pub(super) fn recall(&self, part: f64, pause: Duration) {
         self.account.recall(part, pause);
+    }
+
+    /// Shares the account's rate with other replicas from now on.
+    pub(super) fn share(&self, store: Arc<dyn Store>) {
+        self.account.tasks.spawn(renew::run(self.account.clone(), store));
+    }
+
+    /// Says farewell to the other replicas: this one sends nothing any more.
+    pub(super) async fn leave(&self, store: &dyn Store) {
+        renew::leave(&self.account, store).await;
     }
 
     fn lane(&self, call: &Call) -> Lane {

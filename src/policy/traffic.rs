@@ -15,6 +15,7 @@ use crate::call::Caller;
 use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
 use crate::metrics::Figures;
+use crate::shared::pace::Store;
 use crate::watch;
 
 /// The state of all policies for one account.
@@ -161,6 +162,16 @@ impl Traffic {
     /// Sends everyone away who waits for a turn.
     pub fn dismiss(&self) {
         self.pace.dismiss();
+    }
+
+    /// Shares the account's rate with other replicas from now on.
+    pub fn share(&self, store: Arc<dyn Store>) {
+        self.pace.share(store);
+    }
+
+    /// Says farewell to the other replicas: nothing is sent any more, and what was kept for this one is theirs.
+    pub async fn leave(&self, store: &dyn Store) {
+        self.pace.leave(store).await;
     }
 
     /// What is worth knowing after a restart.

@@ -38,13 +38,14 @@ pub(super) fn settings(
         streams: edge::STREAMS,
     };
     let shutdown = check.shutdown(upstream.timeout);
-    let shared = check.shared();
+    let policy = check.policy(in_sandbox);
+    let shared = check.shared(policy.pace.rate.burst);
     let settings = Settings {
         listen,
         upstream,
         pair,
         credentials,
-        policy: check.policy(in_sandbox),
+        policy,
         state: check.state(in_sandbox),
         ledger: check.ledger(in_sandbox, shared.is_some()),
         shared,

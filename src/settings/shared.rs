@@ -4,9 +4,10 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use toml::{Table, Value};
 
+use super::DEFAULTS;
 use super::check::Check;
-use super::layers::Source;
 use crate::contract::{Contract, Effect};
 
 /// The section.
@@ -40,9 +41,14 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// A value as it would be written into a variable.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 impl Check<'_> {
     /// What is shared, and with how many, if anything is.
-    pub(super) fn shared(&mut self) -> Option<Shared> {
+    pub(super) fn shared(&mut self, burst: NonZeroU32) -> Option<Shared> {
         let (url, file) = (self.text("shared.url"), self.text("shared.url_file"));
         let max_replicas = self.count("shared.max_replicas", 1, MOST);
         let connections = self.whole("shared.connections", LEAST_SESSIONS, MOST);
@@ -67,8 +73,7 @@ impl Check<'_> {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             self.wrong("shared.url", "a URL such as postgres://user:password@host/database");
         }
-        let burst = self.count("pace.burst", 1, MOST);
-        if max_replicas > burst {
+        if max_replicas > burst.get() {
             let expected = format!(
                 "no more than pace.burst, which is {burst}: replicas that cannot hear of each other may each send a call at the \
                  same moment"
@@ -82,10 +87,14 @@ impl Check<'_> {
 
     /// Nothing of it may be set where nothing is shared: whoever sets it counts on it.
     fn alone(&mut self) {
+        let defaults = DEFAULTS.parse::<Table>().unwrap_or_default();
+        let usual = |key: &str| defaults.get(SECTION)?.as_table()?.get(key);
+        // As texts, because variables are.
+        let same = |key: &str, value: &Value| usual(key).map(plain) == Some(plain(value));
         let written: Vec<String> = self
             .given
             .under(SECTION)
-            .filter(|(key, entry)| !matches!(*key, "url" | "url_file") && entry.source != Source::Default)
+            .filter(|(key, entry)| !same(key, &entry.value))
             .map(|(_, entry)| entry.path.clone())
             .collect();
         for path in written {

@@ -99,6 +99,7 @@ impl Check<'_> {
             queue: self.whole("pace.queue", 0, 100_000),
             longest_pause: self.duration("pace.longest_pause"),
             polls,
+            replicas: None,
         }
     }
 

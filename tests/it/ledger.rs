@@ -29,6 +29,10 @@ impl Drop for Folder {
     }
 }
 
+/// What a next version might add.
+pub const NEXT: &str = "ALTER TABLE operations ADD COLUMN further INTEGER; CREATE TABLE further (id INTEGER); \
+                        INSERT INTO schema_version VALUES (2, 0)";
+
 /// A word that no other test uses.
 pub fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -165,13 +165,7 @@ impl Gateway {
 
     /// One whose provider is somebody else, with the pair ID and SECRET-canary-42.
     pub fn towards(url: &str, environment: &[(&str, &str)]) -> Self {
-        let mut all = vec![
-            ("GIZAD_UPSTREAM_URL", url),
-            ("GIZAD_CREDENTIALS_IDENTIFIER", "IDENTIFIER-canary-41"),
-            ("GIZAD_CREDENTIALS_SECRET", "SECRET-canary-42"),
-        ];
-        all.extend(environment);
-        Self::start(&[], &all)
+        Self::of(env!("CARGO_BIN_EXE_gizad"), url, environment)
     }
 
     /// One whose provider runs beside it.
@@ -216,13 +210,34 @@ impl Gateway {
         Self::run_as(None, arguments, environment)
     }
 
+    /// Another build of it, towards a provider.
+    pub fn of(program: &str, url: &str, environment: &[(&str, &str)]) -> Self {
+        let mut all = OUT_OF_THE_WAY.to_vec();
+        all.extend([
+            ("GIZAD_UPSTREAM_URL", url),
+            ("GIZAD_CREDENTIALS_IDENTIFIER", "IDENTIFIER-canary-41"),
+            ("GIZAD_CREDENTIALS_SECRET", "SECRET-canary-42"),
+        ]);
+        all.extend(environment);
+        Self::run_program(program, None, &[], &all)
+    }
+
     fn run_as(user: Option<u32>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run_program(env!("CARGO_BIN_EXE_gizad"), user, arguments, environment)
+    }
+
+    fn run_program(
+        program: &str,
+        user: Option<u32>,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let elsewhere = environment.iter().any(|(name, _)| name.starts_with("GIZAD_LEDGER_"));
         let ledger = (!elsewhere).then(|| Folder::new("bought"));
         let open = arguments.iter().any(|argument| matches!(*argument, "--sandbox" | "--config"));
         let callers = (!open).then(|| File::new(&format!("callers-{}", unique()), &CALLER.1));
         let audited = Folder::new("audited");
-        let mut gizad = Command::new(env!("CARGO_BIN_EXE_gizad"));
+        let mut gizad = Command::new(program);
         if let Some(user) = user {
             gizad.uid(user).gid(user);
         }
@@ -231,6 +246,8 @@ impl Gateway {
             .args(arguments)
             .args(callers.iter().flat_map(|file| ["--config", file.path()]))
             .env("GIZAD_LOG_FORMAT", "json")
+            // Where the tests run in a pod themselves.
+            .env_remove("KUBERNETES_SERVICE_HOST")
             // A test says itself when its files are read again.
             .env("GIZAD_RELOAD_EVERY", "off")
             .env("GIZAD_AUDIT_FILE", format!("{}/audit.log", audited.path()))

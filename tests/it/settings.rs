@@ -170,6 +170,17 @@ fn the_settings_of_purchases_are_read_as_strictly() {
     }
 }
 
+/// Whoever sets how much is shared counts on its being shared.
+#[test]
+fn what_counts_on_others_is_refused_where_nothing_is_shared() {
+    let file = File::new("alone", "[shared]\nmax_replicas = 3\nstatement_timeout = \"5s\"\n");
+    let output = gizad(&["check", "--sandbox", "--config", file.path()], &[]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(64), "{text}");
+    assert!(text.contains("shared.max_replicas: expected shared.url or shared.url_file as well"), "{text}");
+    assert!(!text.contains("statement_timeout"), "it says nothing new: {text}");
+}
+
 #[test]
 fn the_password_of_the_ledger_is_shown_to_nobody() {
     let url = ("GIZAD_SHARED_URL", "postgres://gizad:pass-canary@db.example/gizad");

@@ -18,7 +18,7 @@ from conftest import BINARY, ROOT, sandbox
 
 SECRETS = {
     "gizad-credentials": {"identifier": "sandbox", "secret": "sandbox-secret"},
-    "gizad-ledger": {"url": "postgres://gizad:not-a-password@ledger.example.org/gizad"},
+    "gizad-shared": {"url": "postgres://gizad:not-a-password@ledger.example.org/gizad"},
 }
 
 
@@ -67,13 +67,13 @@ def test_gizad_takes_the_settings(folder, tmp_path, tls):
 def test_central_believes_whoever_signed_for_its_ledger(tmp_path, tls, monkeypatch):
     for there in (False, True):
         if there:
-            monkeypatch.setitem(SECRETS, "gizad-ledger", SECRETS["gizad-ledger"] | {"ca.crt": tls["tls.crt"]})
+            monkeypatch.setitem(SECRETS, "gizad-shared", SECRETS["gizad-ledger"] | {"ca.crt": tls["tls.crt"]})
         place = tmp_path / str(there)
         _, arguments, environment = laid_out("central", place, tls)
         file = next(place.rglob("gizad.toml"))
         file.write_text(file.read_text().replace("# ca_file", "ca_file"))
         code, said = manifests.checked(arguments[1:], environment)
-        assert code == (0 if there else 64) and ("ledger.ca_file" in said) != there, said
+        assert code == (0 if there else 64) and ("shared.ca_file" in said) != there, said
 
 
 @contextlib.contextmanager
@@ -126,15 +126,15 @@ def asked(url, **headers):
 
 
 @pytest.mark.parametrize(("folder", "caller"), [("sidecar", "shop"), ("job", "renewals"), ("central", "shop")])
-def test_gizad_answers_the_probes_and_its_caller(folder, caller, tmp_path, tls, provider):
+def test_gizad_answers_the_probes_and_its_caller(folder, caller, tmp_path, tls, provider, postgres):
     pod, arguments, environment = laid_out(folder, tmp_path, tls)
     shown = token(folder, tmp_path, caller)
     container = manifests.gizad(pod)
     # As many as can be had, and all on one machine: the address is the manifest's, the port a free one.
     everywhere = 'admin = "0.0.0.0:7071"' in next(tmp_path.rglob("gizad.toml")).read_text()
     admin = "0.0.0.0:0" if everywhere else "127.0.0.1:0"
-    # There is no PostgreSQL at that address: a folder in its place.
-    ledger = {"GIZAD_LEDGER_URL_FILE": "", "GIZAD_LEDGER_DIR": str(tmp_path / "ledger-here")} if folder != "sidecar" else {}
+    # There is no PostgreSQL at that address: another one in its place.
+    ledger = {"GIZAD_SHARED_URL_FILE": "", "GIZAD_SHARED_URL": postgres} if folder != "sidecar" else {}
     with served(arguments, environment, provider["url"], GIZAD_LISTEN_ADMIN=admin, **ledger) as ready:
         port = ready["admin"].rpartition(":")[2]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -177,7 +177,7 @@ def postgres():
 
 
 def test_both_central_pods_know_what_was_bought(tmp_path, tls, provider, postgres, monkeypatch):
-    monkeypatch.setitem(SECRETS, "gizad-ledger", {"url": postgres})
+    monkeypatch.setitem(SECRETS, "gizad-shared", {"url": postgres})
     places = [tmp_path / "one", tmp_path / "other"]
     (_, arguments, environment), (_, others, _) = [laid_out("central", place, tls) for place in places]
     shown = token("central", places[0], "shop")

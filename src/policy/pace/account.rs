@@ -1,36 +1,48 @@
-//! The account's pace: one meter, one estimate, one queue, and a pause when the provider asks for one.
+//! The account's pace: one bucket, one estimate, one queue, and a pause when the provider asks for one. Of several replicas, each
+//! has its part of the bucket.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as Turns, Notify};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
 use super::Options;
+use super::bucket::{Bucket, Flow};
 use super::estimate::Estimate;
 use super::queue::{Lane, Queue, Turn};
+use super::replica::Replica;
+use super::shown::{Replicas, Shown};
 use crate::ambient;
 use crate::call::{Caller, Deadline, Limit};
-use crate::policy::meter::Meter;
+use crate::policy::meter::Rate;
+use crate::shared::planted;
 
 /// Shared by everyone who calls for the account.
 pub(super) struct Account {
     state: Mutex<State>,
     /// Wakes the one who gives turns when what it waits for has changed.
-    changed: Notify,
-    tasks: TaskTracker,
+    pub(super) changed: Notify,
+    /// Wakes the one who talks with other replicas when there is something to say.
+    pub(super) news: Notify,
+    /// Held by whoever says something to other replicas.
+    pub(super) speaking: Turns<()>,
+    pub(super) tasks: TaskTracker,
 }
 
-struct State {
-    meter: Meter,
-    estimate: Estimate,
-    queue: Queue,
+pub(super) struct State {
+    pub(super) bucket: Bucket,
+    pub(super) estimate: Estimate,
+    pub(super) queue: Queue,
     places: usize,
     longest_pause: Duration,
     paused: Option<Instant>,
     /// Whether somebody gives turns.
     served: bool,
+    /// What this one is among several, if there are several.
+    pub(super) replica: Option<Replica>,
 }
 
 /// What a call gets that wants to go.
@@ -43,54 +55,46 @@ pub(super) enum Entry {
     Never(Limit),
 }
 
-/// The pace as it is shown.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// Calls a second, as they are let through now.
-    pub per_second: f64,
-    /// The part of the configured rate that this is, from 0 to 1.
-    pub part: f64,
-    /// How long the provider is left alone, if it is.
-    pub paused_for: Option<Duration>,
-    /// How many wait: writes, reads, polls.
-    pub waiting: [usize; 3],
-}
-
 impl Account {
+    /// The pace of an account that is alone, or of a replica that has no part of it until it talks with the others.
     pub(super) fn new(options: &Options, tasks: TaskTracker) -> Self {
-        let estimate = Estimate::new(options.rate, ambient::instant());
+        let now = ambient::instant();
+        let estimate = Estimate::new(options.rate, now);
+        let replica = options.replicas.map(|most| Replica::new(most.get(), now));
+        let bucket = match replica {
+            None => Bucket::full(Flow::of(estimate.rate()), now),
+            Some(_) => Bucket::empty(Flow::NONE, now),
+        };
         let state = State {
-            meter: Meter::new(estimate.rate()),
+            bucket,
             estimate,
             queue: Queue::default(),
             places: options.queue,
             longest_pause: options.longest_pause,
             paused: None,
             served: false,
+            replica,
         };
-        Self { state: Mutex::new(state), changed: Notify::new(), tasks }
+        let (changed, news) = (Notify::new(), Notify::new());
+        Self { state: Mutex::new(state), changed, news, speaking: Turns::new(()), tasks }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a turn that comes in time.
     pub(super) fn enter(self: &Arc<Self>, lane: Lane, caller: &Caller, deadline: &Deadline) -> Entry {
         let mut state = self.lock();
-        state.grow();
         let now = ambient::instant();
+        state.grow(now);
         let pause = state.pause(now);
-        let next = if pause.is_zero() && state.queue.is_empty() {
-            match state.meter.take() {
-                Ok(_) => return Entry::Now,
-                Err(wait) => wait,
-            }
-        } else {
-            state.meter.next()
-        };
-        let ahead = u32::try_from(state.queue.ahead(lane, caller)).unwrap_or(u32::MAX);
-        let wait = pause.max(next) + state.meter.rate().every.saturating_mul(ahead);
+        if pause.is_zero() && state.queue.is_empty() && state.take(now).is_ok() {
+            return Entry::Now;
+        }
+        let ahead = state.queue.ahead(lane, caller);
+        let flow = state.hope(now);
+        let wait = pause.max(state.bucket.next(flow)) + flow.time(ahead as f64);
         let limit = state.limit(pause, wait);
         let in_time = |latest: Instant| wait <= latest.saturating_duration_since(ambient::instant());
         if !deadline.latest().is_none_or(in_time) {
@@ -100,6 +104,9 @@ impl Account {
         let Some(turn) = state.queue.join(lane, caller, deadline.clone(), places) else {
             return Entry::Never(limit);
         };
+        if state.replica.as_ref().is_some_and(|replica| !replica.waits) {
+            self.news.notify_one();
+        }
         if !state.served {
             state.served = true;
             let account = self.clone();
@@ -111,8 +118,9 @@ impl Account {
     /// The limit, as it stands for somebody whose place went to somebody else.
     pub(super) fn limit(&self) -> Limit {
         let state = self.lock();
-        let pause = state.pause(ambient::instant());
-        state.limit(pause, pause.max(state.meter.rate().every))
+        let now = ambient::instant();
+        let pause = state.pause(now);
+        state.limit(pause, pause.max(state.hope(now).time(1.0)))
     }
 
     /// Gives turns until nobody waits.
@@ -120,19 +128,20 @@ impl Account {
         loop {
             let wait = {
                 let mut state = self.lock();
-                state.grow();
+                let now = ambient::instant();
+                state.grow(now);
                 if state.queue.is_empty() {
                     state.served = false;
                     return;
                 }
-                let pause = state.pause(ambient::instant());
+                let pause = state.pause(now);
                 if pause.is_zero() {
-                    match state.meter.take() {
-                        Ok(_) => {
+                    match state.take(now) {
+                        Ok(()) => {
                             state.queue.next();
                             continue;
                         }
-                        Err(wait) => wait,
+                        Err(wait) => state.until_turn(now).map_or(wait, |turn| wait.min(turn)),
                     }
                 } else {
                     pause
@@ -150,25 +159,29 @@ impl Account {
     pub(super) fn slow_down(&self, left: Instant, pause: Option<Duration>) {
         let mut state = self.lock();
         let now = ambient::instant();
+        state.grow(now);
         if state.estimate.cut(left, now) {
-            let rate = state.estimate.rate();
-            state.meter.change(rate);
-            let per_second = 1.0 / rate.every.as_secs_f64();
+            state.reflow(now);
+            let per_second = Flow::of(state.estimate.rate()).per_second;
             tracing::warn!(
                 per_second,
                 pause_s = pause.map(|p| p.as_secs()),
                 "the provider asks to slow down"
             );
+            if let Some(replica) = &mut state.replica {
+                replica.complain(left, now);
+            }
         }
         if let Some(pause) = pause {
             let until = now + pause.min(state.longest_pause);
-            let until = state.paused.map_or(until, |paused| paused.max(until));
-            state.paused = Some(until);
-            // Better now than when it is too late.
-            state.queue.dismiss(until);
+            let until = state.pause_until(until);
+            if let Some(replica) = &mut state.replica {
+                replica.pause = Some(until);
+            }
         }
         drop(state);
         self.changed.notify_one();
+        self.news.notify_one();
     }
 
     /// Sends everyone away who waits.
@@ -176,13 +189,13 @@ impl Account {
         self.lock().queue = Queue::default();
     }
 
-    /// Takes new settings over.
+    /// Takes new settings over. How many replicas there are at most is decided when gizad starts.
     pub(super) fn change(&self, options: &Options) {
         let mut state = self.lock();
         (state.places, state.longest_pause) = (options.queue, options.longest_pause);
         state.estimate.set_ceiling(options.rate);
-        let rate = state.estimate.rate();
-        state.meter.change(rate);
+        let now = ambient::instant();
+        state.reflow(now);
         drop(state);
         self.changed.notify_one();
     }
@@ -193,43 +206,112 @@ impl Account {
         (state.estimate.part(), state.paused)
     }
 
-    /// Goes on from what was learned before, and as if everything had been used just now: a restart is no rest.
+    /// Goes on from what was learned before, and as if everything had been used just now: a restart is no rest. What other
+    /// replicas have learned since comes when they are heard.
     pub(super) fn recall(&self, part: f64, pause: Duration) {
         let mut state = self.lock();
+        let now = ambient::instant();
         state.estimate.set_part(part);
-        let rate = state.estimate.rate();
-        state.meter.change(rate);
-        state.meter.use_up();
+        state.reflow(now);
+        state.bucket.use_up(now);
         if !pause.is_zero() {
-            state.paused = Some(ambient::instant() + pause.min(state.longest_pause));
+            let until = now + pause.min(state.longest_pause);
+            state.paused = Some(until);
+            if let Some(replica) = &mut state.replica {
+                replica.pause = Some(until);
+            }
         }
     }
 
     pub(super) fn shown(&self) -> Shown {
         let mut state = self.lock();
-        state.grow();
-        let pause = state.pause(ambient::instant());
+        let now = ambient::instant();
+        state.grow(now);
+        let pause = state.pause(now);
         Shown {
-            per_second: 1.0 / state.estimate.rate().every.as_secs_f64(),
+            per_second: state.flow(now).per_second,
+            account_per_second: Flow::of(state.estimate.rate()).per_second,
             part: state.estimate.part(),
             paused_for: (!pause.is_zero()).then_some(pause),
             waiting: Lane::ALL.map(|lane| state.queue.waiting(lane)),
+            replicas: state.replica.as_ref().map(|replica| Replicas::of(replica, now)),
         }
     }
 }
 
 impl State {
-    /// Brings everything up to the present.
-    fn grow(&mut self) {
-        let now = ambient::instant();
-        if self.estimate.grow(now) {
-            self.meter.change(self.estimate.rate());
+    /// Brings everything up to the present: what ended while nobody looked has ended then.
+    pub(super) fn grow(&mut self, now: Instant) {
+        while let Some(turn) = self.turn().filter(|turn| *turn <= now)
+            && !planted!(EndUnseenByCalls)
+        {
+            let flow = self.flow(turn);
+            self.bucket.change(flow, turn);
         }
+        if self.estimate.grow(now) {
+            self.reflow(now);
+        }
+        self.bucket.settle(now);
         // All that waited for the end of a pause does not go at once.
         if self.paused.is_some_and(|until| until <= now) {
             self.paused = None;
-            self.meter.use_up();
+            self.bucket.use_up(now);
         }
+    }
+
+    /// The next moment at which what may be used changes by itself.
+    fn turn(&self) -> Option<Instant> {
+        self.replica.as_ref().and_then(|replica| replica.lease.turn(self.bucket.at()))
+    }
+
+    fn until_turn(&self, now: Instant) -> Option<Duration> {
+        self.turn().map(|turn| turn.saturating_duration_since(now))
+    }
+
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.bucket.take(now)?;
+        if let Some(replica) = &mut self.replica {
+            replica.note(now);
+        }
+        Ok(())
+    }
+
+    /// What fills the bucket at a moment.
+    pub(super) fn flow(&self, now: Instant) -> Flow {
+        let rate = self.rate();
+        self.replica.as_ref().map_or_else(|| Flow::of(rate), |replica| replica.flow(rate, now))
+    }
+
+    /// What a call may count on that has to wait.
+    fn hope(&self, now: Instant) -> Flow {
+        let rate = self.rate();
+        self.replica.as_ref().map_or_else(|| Flow::of(rate), |replica| replica.hope(rate, now))
+    }
+
+    /// The account's rate. Replicas that cannot hear of each other may each send a call at the same moment.
+    pub(super) fn rate(&self) -> Rate {
+        let rate = self.estimate.rate();
+        let most = self.replica.as_ref().and_then(|replica| NonZeroU32::new(replica.most));
+        Rate { burst: rate.burst.max(most.unwrap_or(NonZeroU32::MIN)), ..rate }
+    }
+
+    /// What fills the bucket has changed.
+    pub(super) fn reflow(&mut self, now: Instant) {
+        let flow = self.flow(now);
+        self.bucket.change(flow, now);
+    }
+
+    /// Pauses at least until a moment; says until when it is.
+    pub(super) fn pause_until(&mut self, until: Instant) -> Instant {
+        let until = self.paused.map_or(until, |paused| paused.max(until));
+        self.paused = Some(until);
+        // Better now than when it is too late.
+        self.queue.dismiss(until);
+        until
+    }
+
+    pub(super) fn longest_pause(&self) -> Duration {
+        self.longest_pause
     }
 
     /// What is left of a pause.
@@ -239,7 +321,7 @@ impl State {
 
     /// The limit that there is nothing left of: what the account takes, or, in a pause, whatever the provider counts.
     fn limit(&self, pause: Duration, wait: Duration) -> Limit {
-        let own = self.meter.rate().limit("account", 0, wait);
+        let own = self.rate().limit("account", 0, wait);
         if pause.is_zero() { own } else { Limit { name: "upstream", quota: 0, ..own } }
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::policy::meter::Rate;
+use crate::shared::division::ALL;
+use crate::shared::renewal;
 
 /// The part of the ceiling it starts with: the true limit is not documented.
 const GENTLE: f64 = 0.5;
@@ -68,6 +70,32 @@ impl Estimate {
         self.part > before
     }
 
+    /// What replicas share of it, at a moment at which the server's clock shows this.
+    pub(super) fn told(&self, now: Instant, now_ms: i64) -> renewal::Account {
+        let ago = |moment: Instant| {
+            now_ms.saturating_sub(
+                i64::try_from((now.saturating_duration_since(moment)).as_millis()).unwrap_or(i64::MAX),
+            )
+        };
+        renewal::Account {
+            part: (self.part * ALL as f64).round() as u64,
+            changed_ms: ago(self.changed),
+            cut_ms: self.cut.map_or(0, ago),
+            paused_until_ms: 0,
+        }
+    }
+
+    /// Takes over what replicas share, at a moment at which the server's clock shows this.
+    pub(super) fn hear(&mut self, account: &renewal::Account, now: Instant, now_ms: i64) {
+        let since = |at_ms: i64| {
+            let ago = u64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0);
+            now.checked_sub(Duration::from_millis(ago))
+        };
+        self.set_part(account.part as f64 / ALL as f64);
+        self.changed = since(account.changed_ms).unwrap_or(now);
+        self.cut = if account.cut_ms == 0 { None } else { since(account.cut_ms) };
+    }
+
     /// Halves it, if what the provider complains about left after it was halved last. True if it did.
     pub(super) fn cut(&mut self, left: Instant, now: Instant) -> bool {
         if self.cut.is_some_and(|cut| left < cut) {
@@ -110,6 +138,22 @@ mod tests {
         assert_eq!(estimate.rate().every, Duration::from_millis(400));
         assert!(estimate.cut(later + Duration::from_secs(1), later + Duration::from_secs(2)));
         assert_eq!(estimate.rate().every, Duration::from_millis(800));
+    }
+
+    #[test]
+    fn what_one_says_another_hears() {
+        let (mut estimate, now) = estimate();
+        assert!(estimate.cut(now, now) && estimate.grow(now + QUIET));
+        let later = now + QUIET + Duration::from_secs(7);
+        let told = estimate.told(later, 1_000_000);
+        assert_eq!((told.part, told.changed_ms, told.cut_ms), (300_000_000, 993_000, 933_000));
+        let mut other = Estimate::new(estimate.ceiling, now);
+        // Its clock shows something else; only how long ago things were counts.
+        let there = later + Duration::from_secs(86_400);
+        other.hear(&told, there, 1_000_000);
+        assert_eq!((other.part(), other.cut), (0.3, Some(there - QUIET - Duration::from_secs(7))));
+        assert!(!other.grow(there + Duration::from_secs(52)) && other.grow(there + Duration::from_secs(53)));
+        assert!(!other.cut(there - QUIET * 2, there), "that had left before");
     }
 
     #[test]

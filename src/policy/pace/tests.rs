@@ -15,7 +15,7 @@ use crate::policy::play::{Provider, call, of_effect};
 fn options() -> Options {
     let rate = Rate { every: Duration::from_millis(100), burst: NonZeroU32::new(4).expect("above zero") };
     let polls = vec!["VpsService.GetVpsStatus".to_owned()];
-    Options { rate, queue: 64, longest_pause: Duration::from_secs(3600), polls }
+    Options { rate, queue: 64, longest_pause: Duration::from_secs(3600), polls, replicas: None }
 }
 
 /// A pace that has grown to all that it may be, and is well rested.

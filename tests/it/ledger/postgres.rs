@@ -1,11 +1,14 @@
 //! What only a server has to promise: several replicas, several accounts, and connections that break.
 
+use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gizad::database::{Bounds, Server};
 use gizad::ledger::{Filter, Postgres, Store as _, Trouble};
+use gizad::shared::Shared;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use tokio::time::timeout;
@@ -13,7 +16,7 @@ use tokio_postgres::{Client, NoTls};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::{server, step, step_with, unique};
-use crate::rig::{File, Gateway, PATIENCE};
+use crate::rig::{File, Gateway, PATIENCE, Sandbox};
 
 /// The hand on the server, past the store.
 async fn hand(url: &str) -> Client {
@@ -225,14 +228,76 @@ async fn turns_exclude() {
     drop(timeout(PATIENCE, one.turn()).await.expect("in time").expect("a turn"));
 }
 
-#[tokio::test]
-async fn what_a_newer_one_wrote_is_refused() {
-    let database = format!("newer_{}", unique().replace('-', "_"));
+/// The URL of a database that nothing was ever in.
+async fn database() -> String {
+    let database = format!("fresh_{}", unique().replace('-', "_"));
     let client = hand(&server()).await;
     client.batch_execute(&format!("CREATE DATABASE {database}")).await.expect("made");
-    let (host, _) =
-        server().rsplit_once('/').map(|(host, name)| (host.to_owned(), name.to_owned())).expect("a URL");
-    let url = format!("{host}/{database}");
+    let server = server();
+    let (host, _) = server.rsplit_once('/').expect("a URL");
+    format!("{host}/{database}")
+}
+
+#[tokio::test]
+async fn whoever_comes_first_makes_the_tables_and_nobody_else() {
+    let url = database().await;
+    let replicas: Vec<_> = (0..8)
+        .map(|number| {
+            let url = url.clone();
+            tokio::spawn(async move {
+                let server = trusting(&url, &[]);
+                let ledger = Postgres::open(server.clone(), "account").await.expect("a ledger");
+                let most = NonZeroU32::new(8).expect("above zero");
+                let shared =
+                    Shared::open(server, "account", &format!("machine{number}"), most).await.expect("shared");
+                (ledger, shared)
+            })
+        })
+        .collect();
+    let mut names = HashSet::new();
+    for replica in replicas {
+        let (_ledger, shared) = replica.await.expect("not panicked");
+        names.insert(shared.name().to_owned());
+    }
+    assert_eq!(names.len(), 8, "{names:?}");
+    let inside = hand(&url).await;
+    for versions in ["schema_version", "shared_version"] {
+        let made = inside.query_one(&format!("SELECT COUNT(*) FROM {versions}"), &[]).await.expect("asked");
+        assert_eq!(made.get::<_, i64>(0), 1, "{versions}");
+    }
+}
+
+/// Replicas are replaced one by one: while a newer one is there already, the older ones go on, and can be started again.
+#[tokio::test]
+async fn with_the_tables_of_the_next_version_the_one_before_goes_on() {
+    let url = database().await;
+    let provider = Sandbox::start();
+    let start = || Gateway::beside(&provider, &[("GIZAD_SHARED_URL", url.as_str())]);
+    let buy = async |gateway: &Gateway, key: &str| {
+        let order = json!({"plan_id": 26, "hostname": key, "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
+        gateway.buy(key, "/vps", &order).await
+    };
+    let before = start();
+    assert_eq!(buy(&before, "before").await.status, 201);
+    let inside = hand(&url).await;
+    inside.batch_execute(super::NEXT).await.expect("migrated");
+    inside
+        .batch_execute(
+            "ALTER TABLE replicas ADD COLUMN further BIGINT; INSERT INTO shared_version VALUES (2, 0)",
+        )
+        .await
+        .expect("migrated");
+    for gateway in [&before, &start()] {
+        let bought = buy(gateway, &format!("next-{}", gateway.id())).await;
+        assert_eq!(bought.status, 201, "{}", bought.text);
+        assert_eq!(buy(gateway, "before").await.header("idempotent-replayed"), "true");
+    }
+    assert_eq!(before.executions().await, 3);
+}
+
+#[tokio::test]
+async fn what_a_newer_one_wrote_is_refused() {
+    let url = database().await;
     drop(Postgres::connect(&url, "account").await.expect("a ledger"));
     let inside = hand(&url).await;
     inside.batch_execute("INSERT INTO schema_version VALUES (99, 0)").await.expect("meddled");

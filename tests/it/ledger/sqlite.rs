@@ -131,6 +131,19 @@ async fn what_a_newer_one_wrote_is_refused() {
     Sqlite::open(folder.path()).expect("as it was");
 }
 
+/// A step only adds, so that the newer version can be taken back.
+#[tokio::test]
+async fn what_the_next_version_wrote_is_worked_with() {
+    let folder = Folder::new();
+    drop(Sqlite::open(folder.path()).expect("a ledger"));
+    meddle(&folder, super::NEXT);
+    let store = Sqlite::open(folder.path()).expect("one step is none too many");
+    let (entry, row) = super::step(1, "one");
+    store.append(&entry, &row).await.expect("appended");
+    assert_eq!(store.by_id("one").await.expect("read").map(|kept| kept.row), Some(row));
+    Sqlite::read_only(folder.path()).expect("nor for who only reads");
+}
+
 #[tokio::test]
 async fn what_is_damaged_is_refused() {
     let damages = [

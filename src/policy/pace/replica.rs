@@ -1,0 +1,246 @@
+//! What one of several replicas knows of its part of the pace: the lease it holds, what it has used lately, and what it has
+//! learned of the provider and not told the others yet.
+//!
+//! Absent here: the others, and how they are told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::bucket::Flow;
+use super::estimate::Estimate;
+use crate::policy::meter::Rate;
+use crate::shared::division::{ALL, even};
+use crate::shared::lease::{Lease, Standing};
+use crate::shared::planted;
+use crate::shared::renewal::{Account, Needs, View};
+
+/// How quickly it is forgotten what was used just now, and lately.
+const NOW: f64 = 0.1;
+const LATELY: f64 = 2.0;
+/// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
+const COMPLAINTS: usize = 16;
+
+/// How much is used, what was long ago counting less.
+struct Use {
+    forgets_in: f64,
+    per_second: f64,
+    at: Instant,
+}
+
+impl Use {
+    fn new(forgets_in: f64, now: Instant) -> Self {
+        Self { forgets_in, per_second: 0.0, at: now }
+    }
+
+    fn per_second(&mut self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.per_second *= (-passed / self.forgets_in).exp();
+        self.at = now;
+        self.per_second
+    }
+
+    fn note(&mut self, now: Instant) {
+        self.per_second = self.per_second(now) + 1.0 / self.forgets_in;
+    }
+}
+
+/// One of several.
+pub(super) struct Replica {
+    pub(super) most: u32,
+    pub(super) lease: Lease,
+    /// The share it gets if calls wait, as the others were when they were seen last.
+    hope: u64,
+    now: Use,
+    lately: Use,
+    /// Whether the others were told that calls wait.
+    pub(super) waits: bool,
+    /// Complaints that the others were not told of: when each call left, and when it came back.
+    pub(super) complaints: Vec<(Instant, Instant)>,
+    /// A pause that the others were not told of.
+    pub(super) pause: Option<Instant>,
+    /// What is known of the account.
+    pub(super) account: Option<Account>,
+    /// When it came, by the server's clock.
+    pub(super) came_ms: Option<i64>,
+    /// The others, as they were seen last, and when that was.
+    pub(super) seen: Option<(View, Instant)>,
+    /// It has said farewell.
+    pub(super) has_left: bool,
+}
+
+impl Replica {
+    /// One that has no place yet.
+    pub(super) fn new(most: u32, now: Instant) -> Self {
+        Self {
+            most,
+            lease: Lease::none(most),
+            hope: even(most),
+            now: Use::new(NOW, now),
+            lately: Use::new(LATELY, now),
+            waits: false,
+            complaints: Vec::new(),
+            pause: None,
+            account: None,
+            came_ms: None,
+            seen: None,
+            has_left: false,
+        }
+    }
+
+    /// A call was let through.
+    pub(super) fn note(&mut self, now: Instant) {
+        self.now.note(now);
+        self.lately.note(now);
+    }
+
+    /// Its part of the account's rate at a moment.
+    pub(super) fn flow(&self, rate: Rate, now: Instant) -> Flow {
+        self.part(rate, self.lease.share(now))
+    }
+
+    /// The part of the account's rate that a call may count on which has to wait: the others are told, and give it what it may have.
+    pub(super) fn hope(&self, rate: Rate, now: Instant) -> Flow {
+        let hope = if self.has_left { 0 } else { self.hope };
+        self.part(rate, self.lease.share(now).max(hope))
+    }
+
+    /// The rates of all shares make the whole rate, and their bursts never more than the whole burst.
+    fn part(&self, rate: Rate, share: u64) -> Flow {
+        if share == 0 {
+            return Flow::NONE;
+        }
+        let whole = Flow::of(rate);
+        let beyond = u64::from(whole.burst.saturating_sub(self.most));
+        let part = beyond.saturating_mul(share).checked_div(ALL).unwrap_or(0);
+        let burst = u32::try_from(part).unwrap_or(u32::MAX).saturating_add(1);
+        let burst = if planted!(BurstOfEach) { whole.burst } else { burst };
+        Flow { per_second: whole.per_second * (share as f64 / ALL as f64), burst }
+    }
+
+    /// What it needs. `idle` says that it does well with what it has left over.
+    pub(super) fn needs(&mut self, rate: Rate, waits: bool, idle: bool, now: Instant) -> Needs {
+        let of_the_rate = |per_second: f64| {
+            let share = per_second / Flow::of(rate).per_second * ALL as f64;
+            if share < ALL as f64 { share as u64 } else { ALL }
+        };
+        let (just_now, lately) = (self.now.per_second(now), self.lately.per_second(now));
+        Needs {
+            used: self.lease.share(now),
+            waits,
+            lately: of_the_rate(just_now.max(lately)),
+            now: if idle { 0 } else { of_the_rate(just_now) },
+        }
+    }
+
+    /// What the others have made of the account, with what this one has learned and they do not know; nothing if that is nothing.
+    pub(super) fn news(
+        &self,
+        known: &Account,
+        estimate: &Estimate,
+        heard: Instant,
+        now_ms: i64,
+    ) -> Option<Account> {
+        let mut shared = *estimate;
+        shared.hear(known, heard, now_ms);
+        shared.grow(heard);
+        let mut cut = false;
+        for (left, back) in &self.complaints {
+            cut |= shared.cut(*left, *back);
+        }
+        let paused_until_ms = self.pause.map_or(0, |until| {
+            let left = until.saturating_duration_since(heard);
+            if left.is_zero() {
+                0
+            } else {
+                now_ms.saturating_add(i64::try_from(left.as_millis()).unwrap_or(i64::MAX))
+            }
+        });
+        let paused = paused_until_ms > known.paused_until_ms;
+        let told = if cut { shared.told(heard, now_ms) } else { *known };
+        (cut || paused)
+            .then_some(Account { paused_until_ms: known.paused_until_ms.max(paused_until_ms), ..told })
+    }
+
+    /// The provider has complained about a call.
+    pub(super) fn complain(&mut self, left: Instant, back: Instant) {
+        if self.complaints.len() < COMPLAINTS {
+            self.complaints.push((left, back));
+        }
+    }
+
+    /// What a renewal that was granted has told the others is told.
+    pub(super) fn told(&mut self, complaints: usize, pause: Option<Instant>) {
+        self.complaints.drain(..complaints.min(self.complaints.len()));
+        if self.pause == pause {
+            self.pause = None;
+        }
+    }
+
+    /// The share that calls may count on from now on.
+    pub(super) fn may_hope_for(&mut self, share: u64) {
+        self.hope = share;
+    }
+
+    /// How long it has been on its own, if it is.
+    pub(super) fn alone_for(&self, now: Instant) -> Option<Duration> {
+        match self.lease.standing(now) {
+            Standing::Outside | Standing::Held => None,
+            Standing::Alone { since } | Standing::Forgotten { since } => {
+                Some(now.saturating_duration_since(since))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ambient;
+
+    proptest! {
+        /// However the whole is divided, all together may send no more at once than the account may.
+        #[test]
+        fn bursts_are_divided_with_the_shares(burst in 1u32..500, most in 1u32..500, cuts in prop::collection::vec(0..=ALL, 0..100)) {
+            let most = most.min(burst);
+            let rate = Rate { every: Duration::from_millis(10), burst: NonZeroU32::new(burst).expect("above zero") };
+            let replica = Replica::new(most, ambient::instant());
+            let mut cuts: Vec<u64> = cuts.into_iter().take(most as usize - 1).chain([0, ALL]).collect();
+            cuts.sort_unstable();
+            let parts: Vec<Flow> = cuts.windows(2).map(|ends| replica.part(rate, ends[1] - ends[0])).collect();
+            prop_assert!(parts.iter().map(|flow| flow.burst).sum::<u32>() <= burst);
+            prop_assert!((parts.iter().map(|flow| flow.per_second).sum::<f64>() - 100.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_complaint_that_others_know_is_no_news() {
+        let now = ambient::instant();
+        let rate = Rate { every: Duration::from_millis(10), burst: NonZeroU32::MIN };
+        let estimate = Estimate::new(rate, now);
+        let mut replica = Replica::new(2, now);
+        let known = Account { part: ALL / 2, changed_ms: 100_000, cut_ms: 100_000, paused_until_ms: 0 };
+        let second = Duration::from_secs(1);
+        // The account was cut two seconds ago.
+        let heard = now + second * 10;
+        replica.complain(heard - second * 3, heard - second);
+        assert_eq!(replica.news(&known, &estimate, heard, 102_000), None);
+        replica.complain(heard - second, heard);
+        let news = replica.news(&known, &estimate, heard, 102_000).expect("that left after it");
+        assert_eq!((news.part, news.cut_ms, news.paused_until_ms), (ALL / 4, 102_000, 0));
+        replica.pause = Some(heard + second * 5);
+        let news = replica.news(&known, &estimate, heard, 102_000).expect("and a pause");
+        assert_eq!((news.part, news.paused_until_ms), (ALL / 4, 107_000));
+        replica.told(2, replica.pause);
+        assert_eq!(replica.news(&known, &estimate, heard, 102_000), None);
+        // A pause that is known, or over, is no news either.
+        replica.pause = Some(heard + second);
+        let longer = Account { paused_until_ms: 104_000, ..known };
+        assert_eq!(replica.news(&longer, &estimate, heard, 102_000), None);
+        assert_eq!(replica.news(&known, &estimate, heard + second, 103_000), None);
+    }
+}
