@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::World;
 use super::actions::{PUBLIC, perform};
@@ -27,11 +28,15 @@ use super::mischief::{Canned, Fault, wait};
 use super::params::Params;
 use super::payload::{Kind, Payload, Refusal};
 use super::replay::Played;
+use crate::ambient;
 
 /// How many requests and connections are remembered.
 const REMEMBERED: usize = 4096;
 /// The longest request that is remembered whole, in bytes.
 const LONGEST: usize = 256 * 1024;
+
+/// From when on time is counted.
+static BEGUN: LazyLock<Instant> = LazyLock::new(ambient::instant);
 
 /// What was received.
 #[derive(Debug, Default)]
@@ -48,6 +53,8 @@ pub(super) struct Memory {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Seen {
     connection: usize,
+    /// When it was there as a whole, in microseconds since the first connection.
+    at_us: u64,
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -70,6 +77,7 @@ impl std::error::Error for Closed {}
 type Answer = Response<BoxBody<Bytes, Closed>>;
 
 pub(super) async fn serve(listener: TcpListener, world: World) {
+    LazyLock::force(&BEGUN);
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
             sleep(wait(10)).await;
@@ -102,6 +110,7 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let seen = Seen {
         connection,
+        at_us: u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX),
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         headers: headers.collect(),

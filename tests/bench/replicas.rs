@@ -32,22 +32,38 @@ const BUYERS: usize = 8;
 const PURCHASES: usize = 240;
 
 fn main() {
-    let url = std::env::var("TEST_POSTGRES").expect("TEST_POSTGRES names no server: put `tests/postgres run` before the command");
+    let url = std::env::var("TEST_POSTGRES")
+        .expect("TEST_POSTGRES names no server: put `tests/postgres run` before the command");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         println!("load of the machine before the run: {}", load.trim());
-        println!("{:<22} {:>28} {:>28} {:>34}", "", "reads of the account", "reads of the catalog", "purchases");
+        println!(
+            "{:<22} {:>28} {:>28} {:>34}",
+            "", "reads of the account", "reads of the catalog", "purchases"
+        );
         println!(
             "{:<22} {:>9} {:>9} {:>8} {:>9} {:>9} {:>8} {:>7} {:>8} {:>8} {:>8}",
-            "", "calls/s", "p99 ms", "db/call", "calls/s", "p99 ms", "db/call", "each/s", "p50 ms", "p99 ms", "MiB"
+            "",
+            "calls/s",
+            "p99 ms",
+            "db/call",
+            "calls/s",
+            "p99 ms",
+            "db/call",
+            "each/s",
+            "p50 ms",
+            "p99 ms",
+            "MiB"
         );
         let server = Server::open(&url).await;
-        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("replicas-{}", std::process::id()));
+        let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("replicas-{}", std::process::id()));
         let alone = measured("one, SQLite", 1, Place::Folder(&folder), &server).await;
         let _gone = std::fs::remove_dir_all(&folder);
         for replicas in REPLICAS {
-            let shared = measured(&format!("{replicas}, PostgreSQL"), replicas, Place::Database(&url), &server).await;
+            let shared =
+                measured(&format!("{replicas}, PostgreSQL"), replicas, Place::Database(&url), &server).await;
             if replicas == 1 {
                 println!(
                     "{:<22} a read {:.2} × as many, a catalog hit {:.2} ×, a purchase {:.2} × as long",
@@ -66,10 +82,16 @@ struct Server(tokio_postgres::Client);
 
 impl Server {
     async fn open(url: &str) -> Self {
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a server");
+        let (client, connection) =
+            tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a server");
         tokio::spawn(connection);
-        let row = client.query_one("SELECT version(), current_setting('fsync')", &[]).await.expect("described");
-        println!("{}, fsync {}", row.get::<_, String>(0).chars().take(20).collect::<String>(), row.get::<_, String>(1));
+        let row =
+            client.query_one("SELECT version(), current_setting('fsync')", &[]).await.expect("described");
+        println!(
+            "{}, fsync {}",
+            row.get::<_, String>(0).chars().take(20).collect::<String>(),
+            row.get::<_, String>(1)
+        );
         Self(client)
     }
 
@@ -93,7 +115,8 @@ struct Measured {
 
 async fn measured(name: &str, replicas: usize, place: Place<'_>, server: &Server) -> Measured {
     let provider = Provider::start();
-    let gateways: Vec<Gateway> = (0..replicas).map(|_| Gateway::start(&provider, place, &[("GIZAD_CACHE_TTL", "5m")])).collect();
+    let gateways: Vec<Gateway> =
+        (0..replicas).map(|_| Gateway::start(&provider, place, &[("GIZAD_CACHE_TTL", "5m")])).collect();
     for gateway in &gateways {
         connect(gateway.api).await.ask("GET", "/catalog/vps-plans", None, "").await;
     }

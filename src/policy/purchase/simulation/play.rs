@@ -171,7 +171,8 @@ pub(super) fn begin(scene: &Arc<Scene>, group: usize, former: Option<&Process>) 
     let opened = Ledger::open(store.clone(), &wrap, None).now_or_never();
     let ledger = opened.expect("notes are read at once").expect("sound");
     let clock = AtomicI64::new(skew(scene));
-    let process = Arc::new(Process { group, ledger, turn: Arc::default(), store, clock, lost: Mutex::default() });
+    let process =
+        Arc::new(Process { group, ledger, turn: Arc::default(), store, clock, lost: Mutex::default() });
     scene.stage.spawn(group, look_after(scene.clone(), process.clone()));
     process
 }

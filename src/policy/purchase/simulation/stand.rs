@@ -150,4 +150,3 @@ impl World for Stand {
         self.process.lose(operation);
     }
 }
-

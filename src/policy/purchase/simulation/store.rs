@@ -139,7 +139,13 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     /// The store of a process that begins, and that takes the place of another.
-    pub(super) fn new(stage: Stage, shared: Shared, tally: Tally, group: usize, former: Option<&Self>) -> Self {
+    pub(super) fn new(
+        stage: Stage,
+        shared: Shared,
+        tally: Tally,
+        group: usize,
+        former: Option<&Self>,
+    ) -> Self {
         let name = match former.map(|former| former.writer_name()) {
             Some(name) if planted!(NameUsedAgain) => {
                 shared.lock().alive.insert(name);
@@ -278,7 +284,10 @@ impl Memory {
             self.stage.spawn(CALLERS, async move {
                 stage.moment(20_000).await;
                 let knows = shared.lock().alive.contains(name);
-                if knows && stage.now_ms() >= shared.lock().down_until_ms && shared.commit(&entry, &row).is_ok() {
+                if knows
+                    && stage.now_ms() >= shared.lock().down_until_ms
+                    && shared.commit(&entry, &row).is_ok()
+                {
                     tally.written(&shared);
                     tally.note(Fault::LateWrite);
                 }
