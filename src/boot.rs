@@ -42,6 +42,7 @@ use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
 use crate::settings::{self, Settings};
+use crate::shared::pace::Table;
 use crate::upstream::Upstream;
 use crate::{ambient, policy};
 
@@ -49,7 +50,7 @@ pub use conceal::conceal;
 pub use failure::Failure;
 pub use handed::Handed;
 pub use health::{Probe, Unwell, health};
-pub use ledger::{folder as ledger_folder, read as read_ledger};
+pub use ledger::{folder as ledger_folder, read as read_ledger, replicas};
 pub use level::{Logged, log_level};
 pub use reload::{Origin, load};
 pub use stand_in::sandbox;
@@ -131,12 +132,11 @@ async fn run(
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
-    if let Some(shared) = &opened.shared {
-        tracing::info!(
-            replica = shared.name(),
-            max_replicas = shared.max_replicas().get(),
-            "shared with other replicas"
-        );
+    let replica = opened.shared.as_ref().map(|shared| shared.name().to_owned());
+    let shares = opened.shared.map(|shared| Arc::new(Table::new(shared, &api_address.to_string())));
+    if let Some(shares) = &shares {
+        tracing::info!(replica, "shares its account with other replicas");
+        traffic.share(shares.clone());
     }
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
@@ -230,6 +230,7 @@ async fn run(
         provider: url,
         sandbox: control.is_some(),
         begun: since,
+        replica,
         vitals: Arc::new(vitals),
         levels: levels.clone(),
         everyone: settings.metrics.everyone,
@@ -304,7 +305,12 @@ async fn run(
         Some(end) => going.cut_off(end).await,
     };
     let saved = async {
-        let _logged = tokio::join!(keeper.save(), exporter.flush());
+        let farewell = async {
+            if let Some(shares) = &shares {
+                traffic.leave(&**shares).await;
+            }
+        };
+        let _logged = tokio::join!(keeper.save(), exporter.flush(), farewell);
         if let Some(audit) = &audit {
             audit.finish().await;
         }

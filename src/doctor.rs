@@ -6,6 +6,7 @@
 mod calibrate;
 mod files;
 mod provider;
+mod replicas;
 
 use std::time::Duration;
 
@@ -97,6 +98,7 @@ pub async fn examine(flags: &Flags, environment: &[(String, String)]) -> (Vec<Fi
             found.extend(files::examine(flags, settings));
             found.extend(provider::examine(settings).await);
             found.push(ledger(settings).await);
+            found.extend(replicas::examine(settings).await);
         }
         None => found.push(Finding::skipped("everything else", "it depends on the settings")),
     }

@@ -55,7 +55,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "doctor",
-        &["boot", "call", "contract", "edge", "fault", "ledger", "records", "settings", "state", "upstream"],
+        &[
+            "boot", "call", "contract", "edge", "fault", "ledger", "records", "settings", "shared", "state",
+            "upstream",
+        ],
     ),
     (
         "boot",

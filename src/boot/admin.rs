@@ -3,6 +3,7 @@
 
 mod level;
 mod page;
+mod replicas;
 mod status;
 
 use std::net::IpAddr;
@@ -58,6 +59,8 @@ pub(super) struct Admin {
     pub(super) sandbox: bool,
     /// Since when gizad runs.
     pub(super) begun: Instant,
+    /// Its name among the replicas of its account, if there may be others.
+    pub(super) replica: Option<String>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) levels: Arc<Levels>,
     /// Whether metrics are for everyone, and not for this machine alone.
@@ -213,6 +216,7 @@ mod tests {
             desk,
             provider: String::new(),
             sandbox: true,
+            replica: None,
             begun: ambient::instant(),
             vitals: Arc::new(Vitals::of_nothing(traffic, contract, &settings.policy)),
             levels: Arc::new(Levels::new(settings.log.levels)),

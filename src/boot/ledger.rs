@@ -14,6 +14,8 @@ use crate::ledger::{Ledger, Postgres, Sqlite, Store, Wrap};
 use crate::metrics::{Figures, Timed};
 use crate::settings::{self, Settings};
 use crate::shared::Shared;
+use crate::shared::pace::{Store as _, Table};
+use crate::shared::renewal::View;
 use crate::state::Folder;
 
 /// The name of its folder, below that of the account.
@@ -152,6 +154,20 @@ pub async fn read(settings: &Settings) -> Result<Ledger, Failure> {
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
     Ledger::read(store, &wrap, former.as_ref()).await.map_err(|trouble| wrong("the ledger", &trouble))
+}
+
+/// Who shares the account of these settings; nothing if nobody ever did.
+///
+/// # Errors
+/// What kept it from being read.
+pub async fn replicas(settings: &Settings) -> Result<Option<View>, Failure> {
+    let account = account(settings);
+    let account: Vec<&str> = account.iter().map(String::as_str).collect();
+    let read = async {
+        let shared = share(settings, server(settings)?, &account).await?;
+        Table::new(shared, "").read().await
+    };
+    read.await.map_err(|trouble| wrong("shared.url", &trouble))
 }
 
 fn nothing(why: &str) -> Failure {

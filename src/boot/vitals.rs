@@ -16,10 +16,12 @@ use crate::audit::Log;
 use crate::call::{Caller, Face};
 use crate::fault::Reason;
 use crate::metrics::{Figures, Format, NOBODY, NONE, Outcome, Word, process};
+use crate::policy::pace::Replicas;
 use crate::policy::purchase::Desk;
 use crate::policy::survey::{self, Survey};
 use crate::policy::{Shown, Traffic, breaker};
 use crate::purchase;
+use crate::shared::lease::Standing;
 use crate::traces::Tracer;
 
 /// What probes call purchases of which nobody knows what became. It is said, and is no reason to do less.
@@ -187,6 +189,7 @@ fn show_traffic(figures: &Figures, shown: &Shown) {
     for (lane, waiting) in ["write", "read", "poll"].into_iter().zip(shown.pace.waiting) {
         figures.pace_waiting.at([lane.into()]).set(waiting as f64);
     }
+    show_replicas(figures, shown.pace.replicas.as_ref());
     figures.retry_budget.at([]).set(shown.repeats);
     figures.watch_streams.at([]).set(shown.streams as f64);
     figures.watch_subjects.at([]).set(shown.subjects as f64);
@@ -194,6 +197,18 @@ fn show_traffic(figures: &Figures, shown: &Shown) {
         figures.breaker_state.at([state.as_str().into()]).set(flag(state == shown.breaker));
     }
     figures.credentials_accepted.at([]).set(flag(shown.refused.is_none()));
+}
+
+fn show_replicas(figures: &Figures, replicas: Option<&Replicas>) {
+    let Some(replicas) = replicas else { return };
+    figures.pace_share.at([]).set(replicas.share);
+    figures.shared_up.at([]).set(flag(replicas.standing == Standing::Held));
+    figures.shared_replicas.at([]).set(replicas.all.len() as f64);
+    figures.shared_max_replicas.at([]).set(f64::from(replicas.most));
+    figures.shared_lag.forget();
+    if let Some(ago) = replicas.seen_ago {
+        figures.shared_lag.at([]).set(ago.as_secs_f64());
+    }
 }
 
 fn show_books(figures: &Figures, seen: &Seen) {

@@ -154,6 +154,8 @@ figures! {
     pace_rate: gauge "gizad_pace_calls_per_second" [];
     /// The part of `pace.rate` that the account is used at, from 0 to 1.
     pace_ratio: gauge "gizad_pace_ratio" [];
+    /// The part of the account's rate that this gizad uses at most, of those that share it; absent if none do.
+    pace_share: gauge "gizad_pace_share_ratio" [];
     /// What is left of the pause that the provider has asked for; 0 if there is none.
     pace_pause: gauge "gizad_pace_pause" in "seconds" [];
     /// Times that the provider has asked to slow down.
@@ -216,6 +218,16 @@ figures! {
     ledger_duration: briefs "gizad_ledger_duration" in "seconds" [access];
     /// How often the ledger failed.
     ledger_failures: counter "gizad_ledger_failures" [access];
+
+    /// Whether this gizad is in touch with the others that share its account, or 0 while it is on its static share of the rate; absent
+    /// if nothing is shared.
+    shared_up: gauge "gizad_shared_up" [];
+    /// How long ago this gizad has seen the others that share its account.
+    shared_lag: gauge "gizad_shared_lag" in "seconds" [];
+    /// How many share the account, this one and those that are silent included.
+    shared_replicas: gauge "gizad_shared_replicas" [];
+    /// How many may (`shared.max_replicas`).
+    shared_max_replicas: gauge "gizad_shared_max_replicas" [];
 
     /// Whether the last line of the audit log could be written; absent if there is no such log.
     audit_up: gauge "gizad_audit_up" [];

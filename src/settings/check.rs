@@ -38,8 +38,9 @@ pub(super) fn settings(
         streams: edge::STREAMS,
     };
     let shutdown = check.shutdown(upstream.timeout);
-    let policy = check.policy(in_sandbox);
+    let mut policy = check.policy(in_sandbox);
     let shared = check.shared(policy.pace.rate.burst);
+    policy.pace.replicas = shared.as_ref().map(|shared| shared.max_replicas);
     let settings = Settings {
         listen,
         upstream,

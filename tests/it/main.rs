@@ -60,6 +60,7 @@ mod settings;
 mod status;
 mod tables;
 mod tls;
+mod together;
 mod traces;
 mod traffic;
 mod upgrade;

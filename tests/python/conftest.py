@@ -116,6 +116,16 @@ def spellings(secret):
 
 
 @pytest.fixture
+def postgres():
+    """The URL of a PostgreSQL that is there as long as the test."""
+    command = [ROOT / "tests" / "postgres", "run", "sh", "-c", 'echo "its $TEST_POSTGRES"; cat']
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield next(line.split()[1] for line in process.stdout if line.startswith("its "))
+    process.stdin.close()
+    assert process.wait(timeout=40) == 0
+
+
+@pytest.fixture
 def shell():
     """Runs a script in a folder."""
     def run(script, folder):

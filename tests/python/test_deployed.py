@@ -67,7 +67,7 @@ def test_gizad_takes_the_settings(folder, tmp_path, tls):
 def test_central_believes_whoever_signed_for_its_ledger(tmp_path, tls, monkeypatch):
     for there in (False, True):
         if there:
-            monkeypatch.setitem(SECRETS, "gizad-shared", SECRETS["gizad-ledger"] | {"ca.crt": tls["tls.crt"]})
+            monkeypatch.setitem(SECRETS, "gizad-shared", SECRETS["gizad-shared"] | {"ca.crt": tls["tls.crt"]})
         place = tmp_path / str(there)
         _, arguments, environment = laid_out("central", place, tls)
         file = next(place.rglob("gizad.toml"))
@@ -164,16 +164,6 @@ def test_gizad_answers_the_probes_and_its_caller(folder, caller, tmp_path, tls, 
             where = f"{told['metadata']['name']}.gizad.svc"
             assert asked(f"{face}/catalog/vps-plans", Host=f"{where}:7070")[0] == 200
             assert asked(f"{face}/catalog/vps-plans", Host="gizad.elsewhere.svc:7070")[0] == 421
-
-
-@pytest.fixture
-def postgres():
-    """The URL of a PostgreSQL that is there as long as the test."""
-    command = [ROOT / "tests" / "postgres", "run", "sh", "-c", 'echo "its $TEST_POSTGRES"; cat']
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield next(line.split()[1] for line in process.stdout if line.startswith("its "))
-    process.stdin.close()
-    assert process.wait(timeout=40) == 0
 
 
 def test_both_central_pods_know_what_was_bought(tmp_path, tls, provider, postgres, monkeypatch):

@@ -105,6 +105,39 @@ def test_it_is_readable_anywhere(open_page, scheme, size):
     assert poor == []
 
 
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE), ("dark", PHONE)])
+def test_gizads_that_share_the_account_are_shown(browser, postgres, scheme, size):
+    with running(shared_url=postgres, shared_max_replicas="3") as one:
+        status = f"http://{one['admin']}/status"
+        while ask(status)["replicas"]["lease"] != "held":
+            pass
+        context = browser.new_context(viewport=size, color_scheme=scheme)
+        page = context.new_page()
+        page.goto(f"http://{one['admin']}/")
+        mine = page.locator("#replicas tbody tr")
+        expect(mine).to_have_count(1)
+        expect(mine).to_contain_text("(this one)")
+        expect(mine).to_contain_text("there")
+        expect(page.locator("#replicas")).to_contain_text("1 of at most 3")
+        # And how it looks when it is not well.
+        now = ask(status)
+        [own] = now["replicas"]["list"]
+        other = own | {"name": "pod-7c9f-0123abcd", "silent": True, "share": 0.25, "lag_s": 4000.5}
+        now["replicas"] |= {"lease": "alone", "alone_for_s": 75, "list": [own, other]}
+        page.route("**/status", lambda route: route.fulfill(json=now))
+        expect(page.locator("#replicas")).to_contain_text("cut off, on its static share for 1 min")
+        expect(page.locator("#replicas tbody tr").last).to_contain_text("silent")
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"], "nothing hangs out at the side"
+        assert page.evaluate(CONTRAST) == []
+        context.close()
+
+
+def test_whoever_has_the_account_for_itself_shows_no_replicas(gateway, open_page):
+    page = open_page(viewport=DESK)
+    expect(page.locator("#calls")).to_be_visible()
+    expect(page.locator("#replicas-section")).to_be_hidden()
+
+
 # Where a text has less than 4.5 of contrast.
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });

@@ -103,6 +103,31 @@ function pace({ pace: now }) {
     el("p", {}, `${Math.round(part * 100)} % of the configured rate`), el("p", {}, `Waiting: ${waiting}`));
 }
 
+const LEASES = {
+  held: ["shares the account", "good"],
+  alone: ["cut off, on its static share", "warn"],
+  outside: ["has no place yet and sends nothing", "bad"],
+  forgotten: ["cut off for a day and sends nothing", "bad"],
+};
+
+/** The gizads that share the account, if this is one of several. */
+function replicas({ replicas: now, pace: { per_second } }) {
+  at("replicas-section").hidden = now === null;
+  if (now === null) return;
+  const [word, kind] = LEASES[now.lease] ?? [now.lease, "warn"];
+  const percent = (part) => `${Math.round(part * 100)} %`;
+  put("replicas", el("p", {}, el(`span.${kind}`, {}, word), now.alone_for_s === null ? "" : ` for ${span(now.alone_for_s)}`,
+    `: ${+per_second.toFixed(2)} of the account's ${+now.account_per_second.toFixed(2)} calls a second. `,
+    `${count(now.list.length)} of at most ${count(now.max_replicas)}`,
+    now.seen_s_ago === null ? "." : `, seen ${span(Math.round(now.seen_s_ago))} ago.`),
+  table(["Replica", "State", "Address", "Version", "Share", "#Wants", "#Lag", "#Up"], now.list.map((one) => [
+    one.name === now.own ? [el("b", {}, one.name), " (this one)"] : one.name,
+    el(one.silent ? "span.chip.warn" : "span.chip.good", {}, one.silent ? "silent" : "there"),
+    el("code", {}, one.api), one.version, [el("div", {}, percent(one.share), bar(one.share))],
+    percent(one.wants), `${one.lag_s.toFixed(1)} s`, span(one.up_s),
+  ]), "None was seen yet."));
+}
+
 function traffic({ latency: { spans, span_s } }) {
   const sum = (of) => spans.reduce((total, one) => total + one[of], 0);
   const [calls, failed] = [sum("calls"), sum("failed")];
@@ -280,7 +305,7 @@ async function look() {
   const now = await ask();
   try {
     if (now === null) return silent();
-    for (const show of [state, provider, pace, traffic, memory, plots, purchases, callers, calls]) show(now);
+    for (const show of [state, provider, pace, replicas, traffic, memory, plots, purchases, callers, calls]) show(now);
     answered = Date.now();
     document.body.classList.remove("stale");
     at("main").hidden = false;

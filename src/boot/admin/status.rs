@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Admin, State};
+use super::{Admin, State, replicas};
 use crate::ambient;
 use crate::call::{Caller, Limit, Scope, Scopes};
 use crate::contract::Contract;
@@ -44,6 +44,7 @@ impl Admin {
                 "paused_for_s": shown.pace.paused_for.map(|pause| pause.as_secs()),
                 "waiting": {"writes": writes, "reads": reads, "polls": polls},
             },
+            "replicas": replicas::shown(self.replica.as_deref(), &shown.pace),
             "breaker": shown.breaker.as_str(),
             "credentials": shown.refused.map_or("accepted", |reason| reason.as_str()),
             "cache": {"answers": shown.answers, "bytes": shown.bytes},
@@ -172,7 +173,7 @@ fn call(past: &Past) -> Value {
 }
 
 /// To the thousandth.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 

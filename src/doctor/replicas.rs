@@ -1,0 +1,56 @@
+//! The gizads that share the account, as the database has them.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::boot;
+use crate::settings::Settings;
+use crate::shared::division::ALL;
+use crate::shared::renewal::{Row, View};
+
+const CHECK: &str = "replicas";
+
+/// Who is there, and whether they are too many or silent; nothing where nothing is shared.
+pub(super) async fn examine(settings: &Settings) -> Option<Finding> {
+    let most = settings.shared.as_ref()?.max_replicas.get();
+    Some(match boot::replicas(settings).await {
+        Err(failure) => Finding::wrong(
+            CHECK,
+            failure.to_string(),
+            "no gizad starts without the database; those that run use their static share of the rate and buy nothing until it is back",
+        ),
+        Ok(None) => Finding::skipped(CHECK, "no gizad of this account was ever there"),
+        Ok(Some(view)) => judged(&view, most),
+    })
+}
+
+fn judged(view: &View, most: u32) -> Finding {
+    let there = view.rows.iter().filter(|row| !row.is_silent(view.now_ms)).count();
+    let silent = view.rows.len() - there;
+    let each: Vec<String> = view.rows.iter().map(|row| told(row, view.now_ms)).collect();
+    let all = match each.is_empty() {
+        true => String::new(),
+        false => format!(": {}", each.join("; ")),
+    };
+    let what = format!("{there} of {most} are there{all}");
+    if silent > 0 {
+        let advice = "one that is gone without a farewell keeps its static share of the rate until another needs its place, or for a day; if \
+                      it runs, look why it does not reach the database";
+        return Finding::warning(CHECK, format!("{what}; {silent} of them silent"), advice);
+    }
+    if there >= most as usize {
+        let advice = "raise shared.max_replicas (and pace.burst with it) before there is another one: without a place it sends nothing";
+        return Finding::warning(CHECK, what, advice);
+    }
+    Finding::fine(CHECK, what)
+}
+
+fn told(row: &Row, now_ms: i64) -> String {
+    let lag = Duration::from_millis(u64::try_from(now_ms.saturating_sub(row.renewed_ms)).unwrap_or(0));
+    let percent = row.share as f64 / ALL as f64 * 100.0;
+    let Row { name, version, address, .. } = row;
+    format!(
+        "{name} {version} at {address}, {percent:.0} % of the rate, heard of {:.1} s ago",
+        lag.as_secs_f64()
+    )
+}
