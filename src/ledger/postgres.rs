@@ -81,6 +81,29 @@ fn of_turn(account: &str) -> Key {
     Key::new("turn", account)
 }
 
+/// The turn of one purchase over all replicas. The lock is the session's, and the session ends with the link, or when nothing
+/// is heard over it: a replica that stands still would keep everybody from buying, with a turn that it may have been given
+/// without knowing. What it was sending is still its own; what it was about to send it finds outrun.
+struct Turn(AbortHandle);
+
+impl Turn {
+    #[expect(clippy::disallowed_methods, reason = "somebody has to speak as long as the turn is held, and no longer")]
+    fn of(link: Link) -> Self {
+        let speaks = tokio::spawn(async move {
+            while link.rows(&Statement::new("SELECT 1", [])).await.is_ok() {
+                sleep(SILENCE / 4).await;
+            }
+        });
+        Self(speaks.abort_handle())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Store for Postgres {
     fn append<'a>(&'a self, entry: &'a Entry, row: &'a Row) -> Pending<'a, ()> {
         Box::pin(self.writer.append(&self.server, entry, row))
@@ -141,9 +164,8 @@ impl Store for Postgres {
     fn turn(&self) -> Pending<'_, Box<dyn Send>> {
         Box::pin(async {
             let link = self.server.link().await?;
-            lock::wait(&link, of_turn(&self.account)).await?;
-            // The lock is the session's, and the session ends with the link.
-            Ok(Box::new(link) as Box<dyn Send>)
+            lock::wait(&link, of_turn(&self.account), SILENCE).await?;
+            Ok(Box::new(Turn::of(link)) as Box<dyn Send>)
         })
     }
 

@@ -40,21 +40,32 @@ pub(super) async fn place(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
         limits: options.limits(call.caller.as_str()),
         approval_from_vnd: options.approval_from_vnd,
     };
-    let running = match begin(&desk, &ledger, &call, job, options.time) {
-        Ok(running) => running,
-        Err(fault) => return Err(fault),
-    };
+    let (running, is_joined) = begin(&desk, &ledger, &call, job, options.time)?;
+    // Who waits here for a turn does not hear of what another replica has made of the same key meanwhile.
+    if is_joined
+        && !running.is_committed()
+        && let Some(record) = ended(&ledger, &call, &running).await
+    {
+        return shown::answer(&desk, &ledger, call.operation, &record, true);
+    }
     wait(&desk, &ledger, &call, &running).await
 }
 
-/// Begins the job in a task of its own, or joins the one that is under way under the same key.
+/// The record of a call's key, if it has ended.
+async fn ended(ledger: &Ledger, call: &Call, running: &Running) -> Option<Record> {
+    let key = call.key.as_ref()?;
+    let record = ledger.by_key(call.caller.as_str(), key.as_str()).await.ok()??;
+    (record.state().is_last() && record.fingerprint == running.fingerprint).then_some(record)
+}
+
+/// Begins the job in a task of its own, or joins the one that is under way under the same key; says which.
 fn begin(
     desk: &Arc<Desk>,
     ledger: &Ledger,
     call: &Call,
     job: Job,
     time: Duration,
-) -> Result<Arc<Running>, Fault> {
+) -> Result<(Arc<Running>, bool), Fault> {
     let place = call.key.as_ref().filter(|_| !job.validate_only);
     let place = place.map(|key| (call.caller.as_str().to_owned(), key.as_str().to_owned()));
     let mut all = desk.running();
@@ -67,7 +78,7 @@ fn begin(
         }
         running.join(&call.deadline);
         call.trace.joins(&running.trace);
-        return Ok(running.clone());
+        return Ok((running.clone(), true));
     }
     let part = Part::new(&call.trace, call.operation);
     let running = Running::new(job.record.id.clone(), job.record.fingerprint.clone(), part.trace());
@@ -100,7 +111,7 @@ fn begin(
             log_unheard(&told);
         }
     });
-    Ok(running)
+    Ok((running, false))
 }
 
 /// What became of a job when all who waited for it have been answered before.
@@ -287,6 +298,10 @@ impl World for Provider {
 
     fn commit(&self) -> bool {
         self.running.commit()
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.running.is_awaited()
     }
 
     fn is(&self, operation: &str) {

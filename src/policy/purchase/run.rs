@@ -30,6 +30,10 @@ pub(super) trait World: Send + Sync {
     fn send(&self) -> impl Future<Output = Ending> + Send;
     /// The moment from which on it may be sent. False if nobody waits for it any more, and then it never is.
     fn commit(&self) -> bool;
+    /// Whether anybody still waits for it.
+    fn is_awaited(&self) -> bool {
+        true
+    }
     /// It is an operation that was known before: what comes of it belongs to that.
     fn is(&self, _operation: &str) {}
     /// What became of an operation cannot be written down: its writer lives, and nobody is at it any more.
@@ -121,7 +125,16 @@ async fn attempt<W: World>(
     let alone = !planted!(NoTurn) && !job.validate_only;
     let _here = if alone { Some(turn.lock().await) } else { None };
     let _anywhere = if alone { anywhere(ledger).await.map_err(|t| unwritten(&t))? } else { None };
+    // Whoever waits in vain for its turn is told so, and takes no look that others wait for.
+    if alone && !world.is_awaited() {
+        return Err(Fault::late(crate::contract::Effect::Spend, false));
+    }
     let place = if alone { Some(settled(ledger, world).await?) } else { None };
+    // Whoever had the turn before may have bought under the same key: then its answer counts, and not what speaks against
+    // buying it once more.
+    if alone && let Some(told) = known(ledger, world, job).await? {
+        return Ok(told);
+    }
     let look = world.look().await?.behind(place);
     let objections = objections(ledger, world, job, &look).await?;
     let needs_approval = needs_approval(job, &look);

@@ -16,7 +16,7 @@ use crate::market::order;
 use crate::rig::{message, operation};
 
 /// How long a caller waits for an answer before it takes a replica for dead.
-const PATIENCE: Duration = Duration::from_secs(14);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an unanswered change of the account may still be carried out: whoever stands still may send it afterwards.
 const LATE: Duration = Duration::from_secs(45);
 /// Who buys, by name; the second of them with a budget.
@@ -195,7 +195,8 @@ pub async fn buyer(crowd: Crowd, number: usize, mut dice: Dice) {
         let hostname = format!("{}{number:02}-{wished:04}", NAMES[who]);
         let mut wish = Wish { caller: NAMES[who], key, hostname, said: Vec::new() };
         let mut again = true;
-        while again && wish.said.len() < 8 {
+        // Somebody gives up after a while, and all do when it is over.
+        while again && wish.said.len() < 8 && !(crowd.is_over() && wish.said.len() > 1) {
             let replica = dice.below(REPLICAS);
             let told = if over_grpc {
                 crowd.buy_grpc(replica, who, &wish.key, &wish.hostname).await
@@ -261,7 +262,7 @@ pub async fn reader(crowd: Crowd, number: usize, mut dice: Dice) {
             }
             None => "other calls without an answer".to_owned(),
         });
-        tokio::time::sleep(Duration::from_millis(dice.below(1200) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(400) as u64)).await;
     }
 }
 

@@ -203,14 +203,31 @@ async fn replays(
     notes.counts.lock().unwrap().insert("replays compared".to_owned(), compared);
 }
 
-/// By how many calls the busiest window of any length exceeds what burst and rate allow in it.
-pub fn excess(arrived_us: &[u64]) -> f64 {
-    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-    for (number, at) in arrived_us.iter().enumerate() {
-        // What came by then, less what may have come: from each call to each later one, both counted.
-        let ahead = number as f64 - RATE * (*at as f64) / 1e6;
-        least = least.min(ahead);
-        most = most.max(ahead - least + 1.0 - BURST);
+/// A window of time, as the provider has counted in it.
+#[derive(Debug)]
+pub struct Window {
+    pub from_us: u64,
+    pub until_us: u64,
+    pub calls: usize,
+    /// By how many calls these are more than burst and rate allow.
+    pub excess: f64,
+}
+
+/// The window of any length that exceeds the pace most, or comes nearest to it.
+pub fn busiest(arrived_us: &[u64]) -> Window {
+    // What came by then, less what may have come.
+    let ahead = |number: usize, at: u64| number as f64 - RATE * (at as f64) / 1e6;
+    let mut least = (0, arrived_us[0]);
+    let mut most = Window { from_us: least.1, until_us: least.1, calls: 1, excess: 1.0 - BURST };
+    for (number, at) in arrived_us.iter().copied().enumerate() {
+        if ahead(number, at) < ahead(least.0, least.1) {
+            least = (number, at);
+        }
+        // From one call to a later one, both counted.
+        let excess = ahead(number, at) - ahead(least.0, least.1) + 1.0 - BURST;
+        if excess > most.excess {
+            most = Window { from_us: least.1, until_us: at, calls: number - least.0 + 1, excess };
+        }
     }
     most
 }

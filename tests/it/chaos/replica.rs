@@ -13,7 +13,7 @@ pub const REPLICAS: usize = 4;
 /// How wrong their clocks are, in milliseconds.
 const SKEWS: [&str; REPLICAS] = ["-5000", "5000", "-2300", "4100"];
 /// The account's pace.
-pub const RATE: f64 = 60.0;
+pub const RATE: f64 = 50.0;
 pub const BURST: f64 = 30.0;
 
 /// Where each replica can be called at the moment.
@@ -52,7 +52,7 @@ impl Ground {
             ("GIZAD_PACE_RATE", &rate),
             ("GIZAD_PACE_BURST", &burst),
             ("GIZAD_PACE_LONGEST_PAUSE", "1s"),
-            ("GIZAD_DEADLINE_SPEND", "12s"),
+            ("GIZAD_DEADLINE_SPEND", "8s"),
             ("GIZAD_PURCHASE_TIME", "20s"),
             ("GIZAD_PURCHASE_LOOK_EVERY", "500ms"),
             // Longer than the provider may be late, than anybody stands still, and than two clocks differ.
