@@ -18,6 +18,7 @@ mod levels;
 mod notify;
 mod record;
 mod reload;
+mod replica;
 mod socket;
 mod stand_in;
 mod stop;
@@ -42,7 +43,6 @@ use crate::policy::Traffic;
 use crate::policy::access::Anonymous;
 use crate::policy::survey::Survey;
 use crate::settings::{self, Settings};
-use crate::shared::pace::Table;
 use crate::upstream::Upstream;
 use crate::{ambient, policy};
 
@@ -63,6 +63,7 @@ use handed::Listeners;
 use keep::Keeper;
 use levels::Levels;
 use notify::{Life, Notify};
+use replica::Replica;
 use stop::{Going, Stop};
 use vitals::Vitals;
 
@@ -127,17 +128,14 @@ async fn run(
     if control.is_none() {
         traffic.has_a_past();
     }
+    // Those that it was started with.
+    reload::note(traffic.figures(), true);
     let since = ambient::instant();
     let url = settings.upstream.target.uri().to_string();
     let account = settings.credentials.fingerprint();
     let keeper = Keeper::new(&settings.state, &[&url, &account], traffic.clone())?;
     let opened = ledger::open(&settings, &[&url, &account], traffic.figures()).await?;
-    let replica = opened.shared.as_ref().map(|shared| shared.name().to_owned());
-    let shares = opened.shared.map(|shared| Arc::new(Table::new(shared, &api_address.to_string())));
-    if let Some(shares) = &shares {
-        tracing::info!(replica, "shares its account with other replicas");
-        traffic.share(shares.clone());
-    }
+    let replica = Replica::join(&opened, &traffic, api_address);
     let audit = audit::open(&settings, &[&url, &account])?;
     let desk = policy::purchase::Desk::new(
         contract,
@@ -230,7 +228,7 @@ async fn run(
         provider: url,
         sandbox: control.is_some(),
         begun: since,
-        replica,
+        replica: replica.name(),
         vitals: Arc::new(vitals),
         levels: levels.clone(),
         everyone: settings.metrics.everyone,
@@ -295,6 +293,7 @@ async fn run(
         () = levels.run() => None,
         _ = join_all(places.iter().map(|places| places.watch())) => None,
         () = desk.clone().reconcile() => None,
+        () = replica.hear(&traffic, &desk) => None,
         () = reload::run(hangup, origin, running, &notify, &status) => None,
         () = rotation.run(new_pairs) => None,
         () = survey.run(&desk, contract, traffic.figures(), settings.metrics.account) => None,
@@ -305,12 +304,7 @@ async fn run(
         Some(end) => going.cut_off(end).await,
     };
     let saved = async {
-        let farewell = async {
-            if let Some(shares) = &shares {
-                traffic.leave(&**shares).await;
-            }
-        };
-        let _logged = tokio::join!(keeper.save(), exporter.flush(), farewell);
+        let _logged = tokio::join!(keeper.save(), exporter.flush(), replica.leave(&traffic));
         if let Some(audit) = &audit {
             audit.finish().await;
         }

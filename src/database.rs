@@ -12,6 +12,6 @@ mod trouble;
 pub(crate) use cells::{Cells, Value, all, first, unexpected};
 pub(crate) use lineage::Lineage;
 pub use postgres::{Bounds, Notice, Server, Session};
-pub(crate) use postgres::{link, lock, tables};
+pub(crate) use postgres::{link, lock, said, tables};
 pub(crate) use statement::Statement;
 pub use trouble::{Pending, Trouble};

@@ -96,7 +96,7 @@
 //! - **No page of another site is a caller.** A request names a host that is known and comes from no other site, whatever the
 //!   address it reached. The pages that gizad serves itself may ask it, and nobody else.
 //! - **What was seen once may be old.** Nothing that is waited for counts before two looks in a row agree, both of them from
-//!   after it was begun. However many wait or watch, there is one look.
+//!   after it was begun. However many wait or watch, and through however many replicas, there is one look.
 //! - **Whoever waits makes room.** Of connections at whose calls gizad does not work, one goes for a newcomer; what it works at is
 //!   never given up, and what it needs itself is kept back.
 //!
@@ -121,7 +121,8 @@
 //! - PostgreSQL carries all that replicas share, and not the ledger alone: one setting makes gizads replicas of each other.
 //! - A replica's burst is a part of the account's, so there are no more replicas than `pace.burst`: those that cannot hear of each
 //!   other may each send a call at the same moment, whatever they do.
-//! - With replicas nothing of the account is kept in memory, and no read of it is joined: another replica may have changed it.
+//! - With replicas nothing of the account is kept in memory, no read of it is joined that has left for the provider, and no start or
+//!   stop is spared: another replica may have changed it.
 //! - The ledger's keys come from one random key, which is kept sealed with the API secret, so that a new secret loses nothing.
 
 pub mod ambient;

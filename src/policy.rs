@@ -10,6 +10,7 @@ pub mod cache;
 pub mod credentials;
 pub mod deadline;
 mod detach;
+pub mod elsewhere;
 mod guard;
 mod kept;
 mod log;
@@ -160,7 +161,7 @@ where
         // Above the limits: what is answered from memory uses none of them up.
         .layer_fn(|inner| cache::Cache::new(traffic.shelf.clone(), inner))
         // Above all that costs something, so that it costs it once: five hundred callers use up the quota of one.
-        .layer_fn(share::Share::new)
+        .layer_fn(|inner| share::Share::new(traffic.shelf.clone(), inner))
         // Above every limit: what cannot be answered in time uses none of them up.
         .layer_fn(|inner| deadline::Enough::new(traffic.clock.clone(), inner))
         // Above the repeats, which are gizad's own doing.

@@ -5,18 +5,32 @@
 //! server's clock is the only one that replicas have in common; between one of them and the server only durations travel.
 //! Absent here: what is shared for good, which is the ledger; a call; and anything of the account in clear.
 
+mod answers;
+mod board;
 pub mod division;
+mod hearing;
 pub mod lease;
 pub mod pace;
 #[cfg(test)]
 pub(crate) mod plant;
+#[cfg(test)]
+pub(crate) mod play;
+mod reading;
 pub mod renewal;
+mod sights;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::ambient;
-use crate::database::{Lineage, Server, Session, Trouble, tables};
+use crate::database::{Lineage, Server, Session, tables};
+
+pub use crate::database::{Notice, Pending, Trouble};
+pub use answers::{Answers, Asked, Found};
+pub use board::{Board, Seal};
+pub use hearing::{Hearing, Pulse, Told};
+pub use reading::Reading;
+pub use sights::{Sighted, Sights};
 
 /// Whether a mistake was planted, to see that it is found. Nothing is planted outside of tests.
 macro_rules! planted {

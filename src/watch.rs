@@ -2,7 +2,7 @@
 //!
 //! It asks by calls like everybody's, through the same stack, in a name of its own and behind everyone else: often after
 //! something was done to a thing, and then ever more rarely. What was seen once may be an old state, so that nothing counts
-//! before two looks in a row agree.
+//! before two looks in a row agree. Of several replicas one looks, and the others see what it saw.
 //!
 //! Absent here: a provider, a wire, and any thread that looks at what nobody wants to know.
 
@@ -10,6 +10,8 @@ mod goal;
 mod hub;
 mod look;
 mod news;
+mod posted;
+mod together;
 
 use std::time::Duration;
 

@@ -99,8 +99,6 @@ pub(super) async fn run(
     let Origin { source, files: taken, every, written } = origin;
     let mut present = Present { written, files: taken.clone() };
     let mut files = Files::new(every, taken);
-    // The ones that gizad was started with.
-    note(figures, true);
     for result in ["success", "failure"] {
         let _at_zero = figures.reloads.at([result.into()]);
     }

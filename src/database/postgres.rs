@@ -7,4 +7,5 @@ mod session;
 pub(crate) mod tables;
 
 pub use link::{Bounds, Server};
+pub(crate) use session::said;
 pub use session::{Notice, Session};

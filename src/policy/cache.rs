@@ -1,11 +1,12 @@
 //! Answers from memory: the public catalog, and, where the settings say so, lists of the account for a moment.
 //!
-//! Found by operation and parameters. Only what was judged a success is kept, never a credential. Any write forgets
+//! Found by operation and parameters; of several replicas one asks for the catalog, and the others have what it was told. Only what was judged a success is kept, never a credential. Any write forgets
 //! what it may have changed before its own answer is given.
 
 mod decision;
 mod memory;
 mod shelf;
+mod together;
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -26,6 +27,7 @@ use crate::fault::{Fault, Reason, Sent};
 
 use decision::{Decision, decide};
 use memory::{Entry, Found, Key};
+use together::{Together, Turn};
 
 pub(super) use shelf::Shelf;
 
@@ -85,7 +87,7 @@ impl<S: Inner> Cache<S> {
             return Box::pin(self.clone().bypass(call));
         }
         let key: Key = (&call.operation.name, canonical(&call.request));
-        let entry = self.shelf.memory.find(&key);
+        let entry = self.shelf.memory.find(&key, ambient::instant());
         let kept = entry.as_ref().map(|entry| (entry.age(), entry.is_spoiled()));
         // Evidence is never taken from memory.
         let least_age = if call.caller.is_gizad() { Duration::ZERO } else { options.least_age };
@@ -93,7 +95,7 @@ impl<S: Inner> Cache<S> {
             (Decision::Serve, Some(entry)) => answered(&entry, Taken::Hit, lifetime),
             (Decision::ServeAndRefresh, Some(entry)) => {
                 if entry.is_to_refresh() {
-                    self.refresh(key, &call, entry.clone(), options.bytes);
+                    self.refresh(key, &call, entry.clone(), lifetime);
                 }
                 answered(&entry, Taken::Revalidating, lifetime)
             }
@@ -126,17 +128,17 @@ impl<S: Inner> Cache<S> {
         let options = self.shelf.options();
         let public = call.effect == Effect::Public;
         let left = call.deadline.left();
-        let asking = self.fetch(key, call, options.bytes);
+        let asking = self.fetch(key, call, lifetime);
         let Some(old) = old else {
-            let (reply, kept) = joined(asking.await)?;
-            return Ok(asked(reply, why, lifetime, public, kept));
+            let fetched = joined(asking.await)?;
+            return Ok(fetched.reply(why, lifetime, public));
         };
         let instead = |reason: Reason, tried: bool| {
             answered(&old, Taken::InsteadOfError(reason.as_str(), tried), lifetime)
         };
         match timeout(options.patience.min(left.saturating_sub(MARGIN)), asking).await {
             Ok(answer) => match joined(answer) {
-                Ok((reply, kept)) => Ok(asked(reply, why, lifetime, public, kept)),
+                Ok(fetched) => Ok(fetched.reply(why, lifetime, public)),
                 Err(fault) if is_trouble(fault.reason) => {
                     instead(fault.reason, fault.sent != Sent::Never).await
                 }
@@ -146,28 +148,47 @@ impl<S: Inner> Cache<S> {
         }
     }
 
-    /// Asks the provider in a task of its own, so that the answer is kept whoever goes away. Says whether it is.
-    fn fetch(&self, key: Key, call: Call, most: usize) -> JoinHandle<Result<(Reply, bool), Fault>> {
-        let (memory, inner) = (self.shelf.memory.clone(), self.below());
+    /// Asks the provider in a task of its own, so that the answer is kept whoever goes away; or takes what another replica was
+    /// told.
+    fn fetch(&self, key: Key, call: Call, lifetime: Lifetime) -> JoinHandle<Result<Fetched, Fault>> {
+        let (shelf, inner) = (self.shelf.clone(), self.below());
         self.shelf.tasks.spawn(async move {
-            let marks = memory.marks();
             let (operation, public, wishes) = (call.operation, call.effect == Effect::Public, call.wishes);
-            let request = call.request.encode_to_vec();
-            let reply = inner.oneshot(call).await?;
+            let (request, most) = (call.request.encode_to_vec(), shelf.options().bytes);
+            let found = |reply: &Reply| Found::now(operation, request.clone(), public, reply.clone());
+            let mut question = None;
+            if let Some(together) = shelf.together.get().cloned() {
+                let (marks, mark) = (shelf.memory.marks(), shelf.mark());
+                if Together::is_for_all(&call) {
+                    match together.look_up(&key, &call, lifetime.ttl, mark).await {
+                        Turn::Answer(reply) => {
+                            let kept = shelf.memory.keep(key, found(&reply), marks, most);
+                            return Ok(Fetched { reply, kept, from_others: true });
+                        }
+                        Turn::Question(asked) => question = Some(asked),
+                    }
+                } else if public && !call.caller.is_gizad() && !wishes.no_store {
+                    question = Some(together.anew(&key));
+                }
+            }
+            let marks = shelf.memory.marks();
+            let answer = inner.oneshot(call).await;
+            if let Some(question) = question {
+                let told = answer.as_ref().ok().filter(|reply| !reply.noisy).cloned();
+                shelf.tasks.spawn(async move { question.tell(told.as_ref()).await });
+            }
+            let reply = answer?;
             // What has something strange around it is shown, but not kept.
-            let kept = !reply.noisy && !wishes.no_store && {
-                let found = Found::now(operation, request, public, reply.clone());
-                memory.keep(key, found, marks, most)
-            };
-            Ok((reply, kept))
+            let kept = !reply.noisy && !wishes.no_store && shelf.memory.keep(key, found(&reply), marks, most);
+            Ok(Fetched { reply, kept, from_others: false })
         })
     }
 
-    fn refresh(&self, key: Key, call: &Call, entry: Arc<Entry>, most: usize) {
+    fn refresh(&self, key: Key, call: &Call, entry: Arc<Entry>, lifetime: Lifetime) {
         let deadline = Deadline::new(ambient::instant(), Some(REFRESH_TIME));
         let call = Call { caller: Caller::Gizad, deadline, wishes: Wishes::default(), ..call.clone() };
         let operation = call.operation;
-        let asked = self.fetch(key, call, most);
+        let asked = self.fetch(key, call, lifetime);
         self.shelf.tasks.spawn(async move {
             if let Err(fault) = joined(asked.await) {
                 entry.refresh_failed();
@@ -212,6 +233,19 @@ impl<S: Inner> Service<Call> for Cache<S> {
 
 fn answered(entry: &Entry, taken: Taken, lifetime: Lifetime) -> Answering {
     Box::pin(ready(Ok(entry.reply(taken, lifetime, entry.age()))))
+}
+
+/// What there is for a question: an answer, whether it is kept, and whether it is another replica that asked for it.
+struct Fetched {
+    reply: Reply,
+    kept: bool,
+    from_others: bool,
+}
+
+impl Fetched {
+    fn reply(self, why: Taken, lifetime: Lifetime, public: bool) -> Reply {
+        asked(self.reply, if self.from_others { Taken::Hit } else { why }, lifetime, public, self.kept)
+    }
 }
 
 /// An answer of the provider.

@@ -3,6 +3,9 @@
 //!
 //! Never a write, and never an answer that is a credential. A write that was sent ends the sharing of what is under way:
 //! whoever asks after it has been answered does not get what was asked for before.
+//!
+//! Where there are other replicas, a write may have been answered there. So whoever comes while a read is under way joins it only
+//! as long as it has not left for the provider; and one of the catalog also then, if it is known that nobody buys.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,8 +15,9 @@ use std::task::{Context, Poll};
 use futures_util::future::{FutureExt as _, Shared, WeakShared};
 use tower::{Service, ServiceExt as _};
 
+use super::cache::Shelf;
 use super::{Answer, Answering, Inner};
-use crate::call::{Call, Reply};
+use crate::call::{Call, Deadline, Reply};
 use crate::contract::{Effect, canonical};
 use crate::fault::{Fault, Reason, Sent};
 
@@ -25,6 +29,10 @@ type Key = (&'static str, Vec<u8>, bool);
 struct Flight {
     number: u64,
     public: bool,
+    /// The time of whoever began it, which says whether it has left.
+    deadline: Deadline,
+    /// That of the catalog when it was begun, if nobody bought anything.
+    mark: Option<u64>,
     answer: WeakShared<Answering>,
 }
 
@@ -44,19 +52,27 @@ fn lock(air: &Air) -> MutexGuard<'_, Flights> {
 #[derive(Clone)]
 pub(super) struct Share<S> {
     air: Air,
+    shelf: Arc<Shelf>,
     inner: S,
 }
 
 impl<S: Inner> Share<S> {
-    pub(super) fn new(inner: S) -> Self {
-        Self { air: Arc::default(), inner }
+    pub(super) fn new(shelf: Arc<Shelf>, inner: S) -> Self {
+        Self { air: Arc::default(), shelf, inner }
+    }
+
+    /// Whether whoever comes now may have the answer of a read that is under way.
+    fn is_open(&self, flight: &Flight, mark: Option<u64>) -> bool {
+        let is_same = flight.public && mark.is_some() && mark == flight.mark;
+        !self.shelf.is_shared() || is_same || !flight.deadline.has_departed()
     }
 
     /// The flight of a read, and whether it was under way already.
     fn board(&self, call: &Call) -> (Shared<Answering>, bool) {
         let key: Key = (&call.operation.name, canonical(&call.request), !call.caller.is_gizad());
-        let mut flights = lock(&self.air);
-        let shared = flights.under_way.get(&key).and_then(|flight| flight.answer.upgrade());
+        let (mark, mut flights) = (self.shelf.mark(), lock(&self.air));
+        let shared = flights.under_way.get(&key).filter(|flight| self.is_open(flight, mark));
+        let shared = shared.and_then(|flight| flight.answer.upgrade());
         if let Some(answer) = shared {
             return (answer, true);
         }
@@ -71,7 +87,8 @@ impl<S: Inner> Share<S> {
         });
         let answering = answering.shared();
         if let Some(answer) = answering.downgrade() {
-            flights.under_way.insert(key, Flight { number, public: call.effect == Effect::Public, answer });
+            let (public, deadline) = (call.effect == Effect::Public, call.deadline.clone());
+            flights.under_way.insert(key, Flight { number, public, deadline, mark, answer });
         }
         (answering, false)
     }
@@ -167,15 +184,35 @@ impl<S: Inner> Service<Call> for Share<S> {
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
 
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use tokio::task::JoinSet;
     use tokio::time::sleep;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::ambient;
-    use crate::call::{Caller, Deadline};
+    use crate::call::{Caller, Deadline, Lifetime};
+    use crate::policy::cache;
     use crate::policy::play::{Provider, call, of_effect};
+    use crate::shared::Hearing;
+    use crate::shared::play::Server;
+
+    fn shelf() -> Arc<Shelf> {
+        let options = cache::Options {
+            bytes: 0,
+            catalog: Lifetime::default(),
+            operations: BTreeMap::new(),
+            least_age: Duration::ZERO,
+            patience: Duration::ZERO,
+        };
+        Arc::new(Shelf::new(&options, TaskTracker::new()))
+    }
+
+    fn share_of(provider: &Provider) -> Share<Provider> {
+        Share::new(shelf(), provider.clone())
+    }
 
     async fn together(share: &Share<Provider>, calls: Vec<Call>) -> Vec<Answer> {
         let mut under_way: JoinSet<Answer> =
@@ -190,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn five_hundred_readers_are_one_call() {
         let provider = Provider::slow(Duration::from_secs(1));
-        let share = Share::new(provider.clone());
+        let share = share_of(&provider);
         let answers = together(&share, vec![call("WalletService.GetWallet"); 500]).await;
         assert!(answers.iter().all(Result::is_ok));
         let collapsed = answers.iter().flatten().filter(|reply| reply.collapsed).count();
@@ -204,7 +241,7 @@ mod tests {
     async fn writes_and_secrets_are_never_shared() {
         for effect in [Effect::Secret, Effect::Converge, Effect::Once, Effect::Spend] {
             let provider = Provider::slow(Duration::from_secs(1));
-            together(&Share::new(provider.clone()), vec![of_effect(effect); 20]).await;
+            together(&share_of(&provider), vec![of_effect(effect); 20]).await;
             assert_eq!(provider.seen(), 20, "{effect}");
         }
     }
@@ -212,7 +249,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_may_leave_and_the_last_turns_off_the_light() {
         let provider = Provider::slow(Duration::from_secs(2));
-        let share = Share::new(provider.clone());
+        let share = share_of(&provider);
         let first = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
         sleep(Duration::from_millis(1)).await;
         let second = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
@@ -231,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_after_a_write_does_not_get_what_was_asked_before_it() {
         let provider = Provider::slow(Duration::from_secs(5));
-        let share = Share::new(provider.clone());
+        let share = share_of(&provider);
         let before = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
         sleep(Duration::from_secs(1)).await;
         // The write is answered at six seconds; a read that came during it may join one from before it.
@@ -249,13 +286,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_was_not_sent_ends_no_sharing_and_nobody_joins_a_refresh() {
         let provider = Provider::slow(Duration::from_secs(5));
-        let share = Share::new(provider.clone());
+        let share = share_of(&provider);
         let refresh = Call { caller: Caller::Gizad, ..call("WalletService.GetWallet") };
         let refresh = tokio::spawn(share.clone().oneshot(refresh));
         let before = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
         sleep(Duration::from_secs(1)).await;
         let refused = Provider::failing(Fault::new(Reason::CircuitOpen, ""));
-        let refusing = Share { air: share.air.clone(), inner: refused };
+        let refusing = Share { air: share.air.clone(), shelf: share.shelf.clone(), inner: refused };
         assert!(refusing.oneshot(of_effect(Effect::Spend)).await.is_err());
         assert!(share.oneshot(call("WalletService.GetWallet")).await.expect("a success").collapsed);
         assert!(!before.await.expect("no panic").expect("a success").collapsed);
@@ -267,7 +304,7 @@ mod tests {
     async fn the_impatience_of_the_first_is_not_the_fault_of_the_others() {
         let late = Fault::new(Reason::DeadlineExceeded, "");
         let provider = Provider::failing_after(Duration::from_secs(1), late);
-        let share = Share::new(provider.clone());
+        let share = share_of(&provider);
         let first = tokio::spawn(share.clone().oneshot(call("WalletService.GetWallet")));
         sleep(Duration::from_millis(10)).await;
         let patient = Call {
@@ -280,5 +317,54 @@ mod tests {
         // It had failed already when the provider recovered.
         assert!(first.await.expect("no panic").is_err());
         assert!(second.await.expect("no panic").is_ok());
+    }
+    /// A read that others have in common, and one who comes after it was begun.
+    async fn two(share: &Share<Provider>, operation: &str, meanwhile: impl FnOnce(&Call)) -> Vec<bool> {
+        let first = call(operation);
+        let flight = tokio::spawn(share.clone().oneshot(first.clone()));
+        sleep(Duration::from_secs(1)).await;
+        meanwhile(&first);
+        let second = share.clone().oneshot(call(operation)).await;
+        let answers = [flight.await.expect("no panic"), second];
+        answers.into_iter().map(|answer| answer.expect("a success").collapsed).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_replicas_only_what_has_not_left_is_joined_and_the_catalog_while_nobody_buys() {
+        const WALLET: &str = "WalletService.GetWallet";
+        const CATALOG: &str = "CatalogService.ListVpsPlans";
+        let provider = Provider::slow(Duration::from_secs(5));
+        let share = share_of(&provider);
+        let server = Server::new();
+        share.shelf.is_shared_by(Arc::new(server.replica("a")));
+        let departs = |call: &Call| assert_eq!(call.deadline.depart(), crate::call::Departure::First);
+        assert_eq!(two(&share, WALLET, |_| {}).await, [false, true], "it waits for its turn");
+        assert_eq!(
+            two(&share, WALLET, departs).await,
+            [false, false],
+            "a write may have been answered elsewhere"
+        );
+        assert_eq!(
+            two(&share, CATALOG, departs).await,
+            [false, false],
+            "so may a purchase, as far as is known"
+        );
+        let pulse = Hearing::pulse(&server.replica("a")).await.expect("there");
+        let hears = || share.shelf.hears(&pulse, Duration::from_secs(3600));
+        hears();
+        assert_eq!(two(&share, CATALOG, departs).await, [false, true], "it is known that nobody buys");
+        let operation: Arc<str> = "op".into();
+        let is_sent = |call: &Call| {
+            departs(call);
+            share.shelf.written(&operation, true);
+        };
+        assert_eq!(two(&share, CATALOG, is_sent).await, [false, false]);
+        assert_eq!(two(&share, CATALOG, departs).await, [false, false], "as long as it is being sent");
+        let ends = |call: &Call| {
+            departs(call);
+            share.shelf.written(&operation, false);
+        };
+        assert_eq!(two(&share, CATALOG, ends).await, [false, false], "and what was begun meanwhile");
+        assert_eq!(two(&share, CATALOG, departs).await, [false, true]);
     }
 }

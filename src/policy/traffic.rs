@@ -16,6 +16,7 @@ use crate::contract::{Contract, Effect};
 use crate::fault::Reason;
 use crate::metrics::Figures;
 use crate::shared::pace::Store;
+use crate::shared::{Answers, Sights};
 use crate::watch;
 
 /// The state of all policies for one account.
@@ -84,6 +85,12 @@ impl Traffic {
             contract,
             figures,
         }
+    }
+
+    /// There are other replicas, which look at what is watched and ask for the catalog as well.
+    pub fn is_shared_by(&self, sights: Arc<dyn Sights>, answers: Arc<dyn Answers>) {
+        self.hub.is_shared_by(sights);
+        self.shelf.is_shared_by(answers);
     }
 
     /// What is counted and measured.

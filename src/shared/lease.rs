@@ -75,7 +75,7 @@ impl Lease {
             Some(_) if planted!(EvenAtOnce) => even,
             Some(held) if now < held.rises && planted!(EndKeepsTheShare) => self.share,
             Some(held) if now < held.rises => self.share.min(even),
-            Some(held) if now < held.stops => even,
+            Some(held) if now < held.stops || planted!(GoesOnForEver) => even,
             Some(_) => 0,
         }
     }

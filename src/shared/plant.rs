@@ -20,8 +20,6 @@ macro_rules! bugs {
 bugs! {
     /// A replica says that it uses less before it does.
     SaysLessFirst,
-    /// A replica is believed to have given back what it still uses.
-    GrantIgnoresUse,
     /// A lease counts from the answer, and so ends later than others believe.
     LeaseFromTheAnswer,
     /// A lease has no end.
@@ -48,8 +46,8 @@ bugs! {
     BurstIsKept,
     /// A newcomer takes a place although nobody knows who of the others is alive.
     PlaceTakenAtOnce,
-    /// A replica whose place was taken goes on.
-    GoesOnWithoutAPlace,
+    /// A replica that was silent for a day goes on, although nobody keeps anything for it.
+    GoesOnForEver,
 }
 
 thread_local! {

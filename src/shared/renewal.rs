@@ -59,7 +59,7 @@ pub struct Row {
     pub until_ms: i64,
     /// The most that it uses.
     pub share: u64,
-    /// What it wants; the whole if calls wait for it.
+    /// What it wants.
     pub wants: u64,
 }
 
@@ -94,11 +94,11 @@ pub struct View {
 pub struct Needs {
     /// The share that it uses at most.
     pub used: u64,
-    /// Calls wait that a larger share would let pass.
-    pub waits: bool,
-    /// What it has used lately.
+    /// What it takes to let the calls pass soon that wait, if any do.
+    pub waits: u64,
+    /// What it has been asked for lately.
     pub lately: u64,
-    /// What it has used just now, or nothing if it does well with what is left over.
+    /// What it is asked for now.
     pub now: u64,
 }
 
@@ -200,14 +200,13 @@ pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -
     let there = ALL.saturating_sub(silent.map(|row| row.counted(now_ms, most)).sum());
     let level_with = |wants: u64| level(there, alive().map(|row| row.wants).chain([wants]));
 
-    let wants = wanted(needs, there, &alive().map(|row| row.wants).collect::<Vec<_>>(), most);
+    let wants = wanted(needs, there, &alive().collect::<Vec<_>>(), most);
     let level = level_with(wants);
     let target = wants.min(level);
     let uses = needs.used.min(target);
     let left = ALL.saturating_sub(others().map(|row| row.counted(now_ms, most)).sum());
     let granted = target.min(left);
-    let share =
-        if planted!(GrantIgnoresUse) || planted!(SaysLessFirst) { granted } else { granted.max(uses) };
+    let share = if planted!(SaysLessFirst) { granted } else { granted.max(uses) };
 
     let forgotten = others().filter(|row| row.is_forgotten(now_ms));
     let removed: Vec<_> = forgotten.chain(replaced).map(|row| (row.name.clone(), row.renewed_ms)).collect();
@@ -215,8 +214,8 @@ pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -
     let blindly = planted!(GrowsBlindly) || planted!(LargeIsRenewedBlindly) && only_shrinks;
     let guarded = own.is_none() || !removed.is_empty() || !blindly && (!only_shrinks || share > even(most));
 
-    let waits = |row: &Row| row.wants == ALL && row.share < level;
-    let word = if needs.waits && share < target {
+    let waits = |row: &Row| row.share < row.wants.min(level);
+    let word = if needs.waits > 0 && share < target {
         Some(Word::Wanted(level))
     } else if own.is_some_and(|own| share < own.share) && alive().any(waits) {
         Some(Word::Free)
@@ -226,22 +225,19 @@ pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -
     Some(Renewal { uses, share, wants, hope: level_with(ALL), guarded, removed, word })
 }
 
-/// What a replica wants: everything while calls wait for it; while calls wait for another, what it cannot do without; and else what
-/// it has used lately and, so that it can begin at once, its part of what nobody wants.
-fn wanted(needs: Needs, there: u64, others: &[u64], most: u32) -> u64 {
-    if needs.waits {
-        return ALL;
-    }
-    let with_air = |used: u64| used.saturating_add(used / 4);
-    let wants = if others.contains(&ALL) {
-        with_air(needs.now)
+/// What a replica wants: what it is asked for, and what takes those who wait. As long as nobody lacks anything, a little more than it
+/// was asked for lately, and its part of what nobody wants, so that it can begin at once.
+fn wanted(needs: Needs, there: u64, others: &[&Row], most: u32) -> u64 {
+    let lacks = |row: &&Row| row.share < row.wants;
+    let wants = if needs.waits > 0 || others.iter().any(lacks) {
+        needs.now.saturating_add(needs.waits)
     } else {
         let replicas = u64::try_from(others.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let free = there.saturating_sub(others.iter().sum());
-        with_air(needs.lately).max(free.min(there.checked_div(replicas).unwrap_or(0)))
+        let free = there.saturating_sub(others.iter().map(|row| row.wants).sum());
+        let with_air = needs.lately.saturating_add(needs.lately / 4);
+        with_air.max(free.min(there.checked_div(replicas).unwrap_or(0)))
     };
-    // The whole is wanted by those for whom calls wait.
-    wants.clamp(floor(most), ALL - 1)
+    wants.clamp(floor(most), ALL)
 }
 
 #[cfg(test)]
@@ -274,11 +270,11 @@ mod tests {
     }
 
     fn idle(used: u64) -> Needs {
-        Needs { used, waits: false, lately: 0, now: 0 }
+        Needs { used, waits: 0, lately: 0, now: 0 }
     }
 
     fn waiting(used: u64) -> Needs {
-        Needs { waits: true, ..idle(used) }
+        Needs { waits: ALL, ..idle(used) }
     }
 
     fn of_a(rows: &[Row], needs: Needs) -> Renewal {
@@ -288,13 +284,15 @@ mod tests {
     #[test]
     fn one_alone_has_everything_and_two_that_are_idle_have_half_each() {
         let alone = of_a(&[], idle(0));
-        assert_eq!((alone.share, alone.guarded, alone.word), (ALL - 1, true, None));
-        let again = of_a(&[row("a", ALL - 1, ALL - 1)], idle(ALL - 1));
-        assert_eq!((again.share, again.guarded), (ALL - 1, true), "more than an even share");
+        assert_eq!((alone.share, alone.guarded, alone.word), (ALL, true, None));
+        let again = of_a(&[row("a", ALL, ALL)], idle(ALL));
+        assert_eq!((again.share, again.guarded), (ALL, true), "more than an even share");
         // A newcomer gets nothing that is in use, and what it gets is given back first.
-        let second = of_a(&[row("b", ALL - 1, ALL - 1)], idle(0));
-        assert_eq!((second.share, second.wants), (1, floor(MOST)));
-        let first = of_a(&[row("a", ALL - 1, ALL - 1), row("b", 1, floor(MOST))], idle(ALL - 1));
+        let second = of_a(&[row("b", ALL, ALL)], idle(0));
+        assert_eq!((second.share, second.wants), (0, floor(MOST)));
+        let first = of_a(&[row("a", ALL, ALL), row("b", 0, floor(MOST))], idle(ALL));
+        assert_eq!(first.share, floor(MOST), "until it has what it needs");
+        let first = of_a(&[row("a", floor(MOST), floor(MOST)), row("b", floor(MOST), floor(MOST))], idle(0));
         assert_eq!(first.share, ALL / 2);
     }
 
@@ -311,7 +309,7 @@ mod tests {
         assert_eq!((gives.uses, gives.share, gives.word), (floor(MOST), floor(MOST), Some(Word::Free)));
         assert!(!gives.guarded, "less is said without regard to others");
         let busy = Needs { now: ALL / 10, ..idle(ALL / 2) };
-        assert_eq!(of_a(&rows, busy).share, ALL / 8, "what it uses, and a quarter");
+        assert_eq!(of_a(&rows, busy).share, ALL / 10, "but for what it is asked for");
     }
 
     #[test]

@@ -14,10 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::Options;
 use super::look::{Key, Seen, Subject};
+use super::together::{Together, in_time};
 use crate::ambient;
 use crate::call::{Call, Caller, Limit, Reply};
 use crate::contract::Operation;
 use crate::fault::{Fault, Reason};
+use crate::shared::Sights;
 
 /// How it asks.
 pub type Ask = Arc<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>> + Send + Sync>;
@@ -46,11 +48,15 @@ struct Shared {
     closing: watch::Sender<bool>,
     /// Since when it is known what was done, if there may be something from before.
     since: OnceLock<Instant>,
+    /// What other replicas see, if there are any.
+    sights: OnceLock<Arc<dyn Sights>>,
 }
 
 #[derive(Default)]
 struct State {
     subjects: HashMap<Key, Arc<Subject>>,
+    /// The same by the names that they have for other replicas.
+    named: HashMap<Arc<str>, Arc<Subject>>,
     /// What was done of late, by what it was done to.
     done: HashMap<Key, Vec<Done>>,
     /// The number of the next of these.
@@ -85,6 +91,7 @@ impl Hub {
             state: Mutex::default(),
             closing: watch::Sender::new(false),
             since: OnceLock::new(),
+            sights: OnceLock::new(),
         }))
     }
 
@@ -96,6 +103,30 @@ impl Hub {
     /// Another gizad may have done something just before.
     pub fn has_a_past(&self) {
         let _first = self.0.since.set(ambient::instant());
+    }
+
+    /// There are other replicas, one of which looks for all. What they do, nobody here knows.
+    pub fn is_shared_by(&self, sights: Arc<dyn Sights>) {
+        let _first = self.0.sights.set(sights);
+    }
+
+    /// Another replica has seen something of a thing, or has let go of it.
+    pub fn seen_elsewhere(&self, name: &str) {
+        if let Some(subject) = self.state().named.get(name) {
+            subject.elsewhere.notify_one();
+        }
+    }
+
+    /// Something was done to a thing, through this replica or another.
+    pub fn stirred_elsewhere(&self, name: &str) {
+        if let Some(subject) = self.state().named.get(name) {
+            subject.stirred_elsewhere();
+        }
+    }
+
+    /// What other replicas have said was missed.
+    pub fn has_missed(&self) {
+        self.state().named.values().for_each(|subject| subject.elsewhere.notify_one());
     }
 
     /// Takes new settings over.
@@ -164,8 +195,14 @@ impl Hub {
         let number = state.next;
         state.next = number.wrapping_add(1);
         state.done.entry(key.clone()).or_default().push(Done { number, at, wanted, anew });
-        if let Some(subject) = state.subjects.get(key) {
-            subject.stir();
+        match (state.subjects.get(key), self.0.sights.get().cloned()) {
+            (Some(subject), _) => subject.stir(),
+            // Somebody may look at it through another replica.
+            (None, Some(sights)) => {
+                let name = sights.name(key.as_bytes());
+                self.0.tasks.spawn(async move { in_time(sights.stir(&name)).await });
+            }
+            (None, None) => {}
         }
         Begun { key: key.clone(), number }
     }
@@ -192,7 +229,8 @@ impl Hub {
     /// Whether what is seen of a thing may be from before something that leads to another state of it.
     #[must_use]
     pub fn is_doubtful(&self, key: &Key, wanted: i32) -> bool {
-        if self.0.since.get().is_some_and(|since| since.elapsed() < LAG) {
+        let has_a_past = self.0.since.get().is_some_and(|since| since.elapsed() < LAG);
+        if has_a_past || self.0.sights.get().is_some() {
             return true;
         }
         let state = self.state();
@@ -213,20 +251,25 @@ impl Hub {
             Entry::Vacant(place) => {
                 let subject = Arc::new(Subject::new(key, operation, request));
                 place.insert(subject.clone());
+                let together = self.0.sights.get().map(|sights| Together::new(sights.clone(), &subject.key));
+                if let Some(together) = &together {
+                    state.named.insert(together.name().clone(), subject.clone());
+                }
                 // Subscribed before it runs, so that it sees that somebody is there.
                 let seen = subject.seen.subscribe();
-                self.0.tasks.spawn(run(self.clone(), subject.clone()));
+                self.0.tasks.spawn(run(self.clone(), subject.clone(), together));
                 Watching { seen, subject }
             }
         }
     }
 
     /// Forgets a thing that nobody wants to know any more.
-    fn forget(&self, subject: &Subject) -> bool {
+    fn forget(&self, subject: &Subject, together: Option<&Together>) -> bool {
         let mut state = self.state();
         let is_done = subject.seen.receiver_count() == 0;
         if is_done {
             state.subjects.remove(&subject.key);
+            together.and_then(|together| state.named.remove(together.name()));
             if state.subjects.is_empty() {
                 state.subjects.shrink_to_fit();
             }
@@ -237,15 +280,27 @@ impl Hub {
 
 /// Looks again and again, as long as somebody wants to know. Whoever comes back within a rest goes on from what was seen, so
 /// that nobody has it looked at more often by leaving and coming.
-async fn run(hub: Hub, subject: Arc<Subject>) {
+async fn run(hub: Hub, subject: Arc<Subject>, mut together: Option<Together>) {
     let (Some(ask), mut closing) = (hub.0.ask.get().cloned(), hub.closing()) else { return };
     loop {
-        subject.look(&ask).await;
-        tokio::select! {
-            () = subject.pause(|| hub.options()) => {}
-            _ = closing.wait_for(|closing| *closing) => return,
+        match &mut together {
+            None => subject.look(&ask).await,
+            Some(together) => together.look(&subject, &ask, &hub.options()).await,
         }
-        if hub.forget(&subject) {
+        let resting = async {
+            match &mut together {
+                None => subject.pause(|| hub.options()).await,
+                Some(together) => together.rest(&subject, || hub.options()).await,
+            }
+        };
+        let is_closing = tokio::select! {
+            () = resting => false,
+            _ = closing.wait_for(|closing| *closing) => true,
+        };
+        if is_closing || hub.forget(&subject, together.as_ref()) {
+            if let Some(together) = &mut together {
+                together.let_go().await;
+            }
             return;
         }
     }

@@ -128,6 +128,8 @@ async fn measured(name: &str, replicas: usize, place: Place<'_>, server: &Server
     let (hits, hits_p99, hits_asked) = load(&addresses, "/catalog/vps-plans", server, idle).await;
     provider.reset().await;
     let (each, bought) = purchases(&addresses).await;
+    let ledger = connect(provider.control).await.json("GET", "/ledger").await;
+    assert_eq!(ledger.as_array().map(Vec::len), Some(PURCHASES), "each once");
     let memory = gateways.iter().map(Gateway::resident).fold(0.0, f64::max);
     println!(
         "{name:<22} {reads:>9.0} {reads_p99:>9.2} {reads_asked:>8.4} {hits:>9.0} {hits_p99:>9.2} {hits_asked:>8.4} {each:>7.0} {:>8.2} {:>8.2} {memory:>8.1}",

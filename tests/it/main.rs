@@ -56,6 +56,7 @@ mod records;
 mod replicas;
 mod rig;
 mod secrets;
+mod seeing;
 mod settings;
 mod status;
 mod tables;

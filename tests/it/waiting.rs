@@ -32,20 +32,20 @@ fn power(word: &str) -> Value {
 
 /// One server-sent event.
 #[derive(Debug)]
-struct Event {
+pub struct Event {
     name: String,
     id: String,
-    data: Value,
+    pub data: Value,
 }
 
 /// A stream of them.
-struct Events {
+pub struct Events {
     response: reqwest::Response,
     text: String,
 }
 
 impl Events {
-    async fn open(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub async fn open(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut request = gateway.http.get(format!("{}{path}", gateway.api));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -79,7 +79,7 @@ impl Events {
         }
     }
 
-    async fn expect(&mut self) -> Event {
+    pub async fn expect(&mut self) -> Event {
         self.next().await.expect("one more")
     }
 }

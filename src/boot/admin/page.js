@@ -269,8 +269,11 @@ function state(now) {
   at("state").className = `pill ${word === "ready" ? "good" : "warn"}`;
   at("about").textContent = [`version ${now.version}`, `up ${span(now.up_s)}`, now.sandbox ? "sandbox: nothing here is real" : ""]
     .filter(Boolean).join(" · ");
-  const said = doubts ? `${many(doubts, "purchase is", "purchases are")} in doubt: see what to do below.` : "";
-  banner(said, "warn");
+  const said = [
+    doubts ? `${many(doubts, "purchase is", "purchases are")} in doubt: see what to do below.` : "",
+    now.settings_taken_over ? "" : "The settings as they are written have mistakes, which the log names; those before are in use.",
+  ];
+  banner(said.filter(Boolean).join(" "), "warn");
   document.title = `${doubts ? `(${doubts}) ` : ""}gizad: ${word}`;
 }
 

@@ -34,6 +34,7 @@ impl Admin {
         json!({
             "state": state.as_str(),
             "degraded": reasons.degraded.first().map(|reason| reason.as_str()),
+            "settings_taken_over": traffic.figures().reload_successful.at([]).get() > 0.0,
             "version": env!("CARGO_PKG_VERSION"),
             "up_s": self.begun.elapsed().as_secs(),
             "provider": self.provider,

@@ -13,6 +13,9 @@ use crate::ledger::statement::{self, Writing};
 use crate::ledger::store::{Entry, Row};
 use crate::ledger::{name, read};
 
+/// What is said of an entry: that there is one of this operation, and whether that is being sent and takes money.
+const SAID: &str = "ledger";
+
 pub(super) struct Writer {
     account: String,
     session: Mutex<Option<Link>>,
@@ -59,7 +62,10 @@ impl Writer {
                 row.owner
             )));
         }
-        let writing = Writing::new(&self.account, entry, row);
+        let mut writing = Writing::new(&self.account, entry, row);
+        // Heard by the other replicas once it is written, and never if it is not.
+        let told = format!("{} {SAID} {} {}", self.account, row.id, i64::from(row.sending));
+        writing.head.add(" RETURNING pg_notify('gizad', $?)", told.as_str());
         link::in_time(link, async |link| self.transact(link, entry.seq, &writing).await).await
     }
 

@@ -1,5 +1,8 @@
 //! The answers that are kept: found by operation and parameters, bounded in bytes, forgotten by writes.
 
+mod elsewhere;
+mod writing;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +14,9 @@ use tokio::time::Instant;
 use crate::ambient;
 use crate::call::{self, Content, Lifetime, Reply, Taken};
 use crate::contract::Operation;
+
+use elsewhere::Others;
+pub(super) use writing::Writing;
 
 /// Where an answer is found: the operation, and its parameters in canonical form. Never a URL.
 pub(super) type Key = (&'static str, Vec<u8>);
@@ -38,7 +44,7 @@ pub(super) struct Entry {
     pub(super) size: usize,
     used: AtomicU64,
     /// When it may be asked for anew in the background.
-    next_refresh: Mutex<Option<Instant>>,
+    next_refresh: Arc<Mutex<Option<Instant>>>,
     /// Whether something has happened since that may have changed it.
     spoiled: bool,
 }
@@ -103,7 +109,8 @@ impl Entry {
             Some(ambient::instant() + FAILED_REST);
     }
 
-    fn spoil(&self) -> Self {
+    /// The same, from when on something may have changed it; who asks for it anew goes on as before.
+    fn doubt(&self) -> Self {
         Self {
             operation: self.operation,
             request: self.request.clone(),
@@ -114,9 +121,14 @@ impl Entry {
             asked_unix_millis: self.asked_unix_millis,
             size: self.size,
             used: AtomicU64::new(self.used.load(Ordering::Relaxed)),
-            next_refresh: Mutex::new(None),
+            next_refresh: self.next_refresh.clone(),
             spoiled: true,
         }
+    }
+
+    /// The same, after something may have changed it, to be asked for anew from this moment on.
+    fn spoil(&self, from: Option<Instant>) -> Self {
+        Self { next_refresh: Arc::new(Mutex::new(from)), ..self.doubt() }
     }
 }
 
@@ -138,6 +150,8 @@ struct State {
     /// How many of them were purchases.
     spends: u64,
     purges: u64,
+    /// What other replicas do, if there are any.
+    others: Option<Others>,
 }
 
 impl Memory {
@@ -149,12 +163,14 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is kept. Nothing of the account while a write is under way.
-    pub(super) fn find(&self, key: &Key) -> Option<Arc<Entry>> {
+    /// What is kept. Nothing of the account while a write is under way; and nothing is as fresh as it was while it is not known
+    /// what other replicas do.
+    pub(super) fn find(&self, key: &Key, now: Instant) -> Option<Arc<Entry>> {
         let state = self.lock();
         let entry = state.entries.get(key).filter(|entry| entry.public || state.writing == 0)?;
         entry.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        Some(entry.clone())
+        let is_sure = state.is_sure(now) || entry.spoiled;
+        Some(if is_sure { entry.clone() } else { Arc::new(entry.doubt()) })
     }
 
     /// What has happened before the provider is asked.
@@ -175,12 +191,15 @@ impl Memory {
         if size > most || now.purges != before.purges || (!found.public && written) {
             return false;
         }
+        let is_spoiled = found.spoiled || now.spends != before.spends || state.is_sent_elsewhere();
         if let Some(known) = state.entries.get(&key) {
             // Whoever joined a call gets the very answer that whoever began it has brought here already.
             if Arc::ptr_eq(&known.content, &found.reply.content) {
                 return true;
             }
-            if known.asked > found.reply.asked {
+            // What is known to be as it was is worth more than what is younger and may have changed since.
+            let is_better = known.spoiled && !is_spoiled;
+            if known.asked > found.reply.asked && !is_better {
                 return false;
             }
         }
@@ -190,12 +209,12 @@ impl Memory {
             content: found.reply.content.clone(),
             rule: found.reply.rule,
             public: found.public,
-            spoiled: found.spoiled || now.spends != before.spends,
+            spoiled: is_spoiled,
             asked: found.reply.asked,
             asked_unix_millis: found.asked_unix_millis,
             size,
             used: AtomicU64::new(self.uses.fetch_add(1, Ordering::Relaxed)),
-            next_refresh: Mutex::new(None),
+            next_refresh: Arc::new(Mutex::new(state.rests(ambient::instant()))),
         };
         if found.public {
             self.has_changed();
@@ -282,11 +301,15 @@ impl State {
         self.writes += 1;
         self.forget(|entry| !entry.public);
         if spends {
-            self.spends += 1;
-            // What is in stock may have changed. It may still be shown, but not as fresh.
-            for entry in self.entries.values_mut() {
-                *entry = Arc::new(entry.spoil());
-            }
+            self.spoil(None);
+        }
+    }
+
+    /// What is in stock may have changed. It may still be shown, but not as fresh.
+    fn spoil(&mut self, from: Option<Instant>) {
+        self.spends += 1;
+        for entry in self.entries.values_mut() {
+            *entry = Arc::new(entry.spoil(from));
         }
     }
 
@@ -314,33 +337,6 @@ impl State {
             let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
             self.remove(&key);
-        }
-    }
-}
-
-/// A write under way. However it ends, what it may have changed is forgotten then.
-pub(super) struct Writing {
-    memory: Arc<Memory>,
-    spends: bool,
-    was_one: bool,
-}
-
-impl Writing {
-    /// Ends it as one that was never sent, and so has changed nothing.
-    pub(super) fn was_none(mut self) {
-        self.was_one = false;
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        let mut state = self.memory.lock();
-        state.writing -= 1;
-        if self.was_one {
-            if self.spends {
-                self.memory.has_changed();
-            }
-            state.written(self.spends);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What all calls for the account share of the memory: the answers, how long they may be used, and their copy on disk.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use fnv::FnvHashMap;
@@ -12,10 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::Options;
 use super::decision::{Decision, decide};
 use super::memory::{Found, Memory};
+use super::together::Together;
 use crate::ambient;
 use crate::call::{Reply, Taken, Wishes};
 use crate::contract::{Contract, Effect, Operation, canonical};
 use crate::policy::kept::KeptReply;
+use crate::shared::{Answers, Pulse};
 
 /// The rule of an answer that was found on disk.
 const FROM_DISK: &str = "kept_on_disk";
@@ -36,6 +38,8 @@ pub(in crate::policy) struct Shelf {
     recalled: RwLock<FnvHashMap<usize, Recalled>>,
     /// Refreshes that nobody waits for. A stop does not wait for them either.
     pub(super) tasks: TaskTracker,
+    /// What other replicas are told, if there are any.
+    pub(super) together: OnceLock<Arc<Together>>,
 }
 
 impl Shelf {
@@ -45,7 +49,55 @@ impl Shelf {
             options: RwLock::new(Arc::new(options.clone())),
             recalled: RwLock::default(),
             tasks,
+            together: OnceLock::new(),
         }
+    }
+
+    /// There are other replicas.
+    pub(in crate::policy) fn is_shared_by(&self, answers: Arc<dyn Answers>) {
+        let _first = self.together.set(Arc::new(Together::new(answers)));
+        self.memory.is_shared();
+    }
+
+    /// Whether there are any.
+    pub(in crate::policy) fn is_shared(&self) -> bool {
+        self.together.get().is_some()
+    }
+
+    /// Whether an answer of the catalog that is on its way can be given to whoever asks now, and under which mark: as long as that
+    /// is the same, nothing was bought.
+    pub(in crate::policy) fn mark(&self) -> Option<u64> {
+        self.memory.mark(ambient::instant())
+    }
+
+    /// Another replica has an answer, or none.
+    pub(in crate::policy) fn answered(&self, name: &str) {
+        if let Some(together) = self.together.get() {
+            together.answered(name);
+        }
+    }
+
+    /// Something that takes money is being sent, or is so no more.
+    pub(in crate::policy) fn written(&self, operation: &Arc<str>, is_sent: bool) {
+        if is_sent {
+            self.memory.is_sent(operation);
+        } else {
+            self.memory.has_ended(operation);
+        }
+    }
+
+    /// Something was said that was not heard.
+    pub(in crate::policy) fn has_missed(&self) {
+        self.memory.has_missed();
+    }
+
+    /// All that was said before the server was asked has been heard, which is good for so long from then on.
+    pub(in crate::policy) fn hears(&self, pulse: &Pulse, good_for: Duration) {
+        let asked = pulse.reading.asked();
+        if let Some(together) = self.together.get() {
+            together.reads(pulse.reading, pulse.place);
+        }
+        self.memory.stands(asked, pulse.sending.as_ref(), asked + good_for);
     }
 
     pub(super) fn options(&self) -> Arc<Options> {
@@ -61,7 +113,7 @@ impl Shelf {
         wishes: Wishes,
         now: Instant,
     ) -> Option<Reply> {
-        let entry = self.memory.find(&(&operation.name, parameters)).filter(|entry| entry.public)?;
+        let entry = self.memory.find(&(&operation.name, parameters), now).filter(|entry| entry.public)?;
         let options = self.options.read().unwrap_or_else(PoisonError::into_inner);
         let (lifetime, age) = (options.lifetime(operation, Effect::Public), entry.age_at(now));
         let decision = decide(Some((age, entry.is_spoiled())), lifetime, wishes, options.least_age);
@@ -88,6 +140,7 @@ impl Shelf {
         let memory = reply.memory.as_mut()?;
         memory.age = Duration::from_secs(memory.age.as_secs());
         let until = reply.asked + memory.lifetime.ttl.min(memory.age + Duration::from_secs(1));
+        let until = self.memory.known_until().map_or(until, |known| until.min(known));
         let reply = Arc::new(reply);
         let recalled = Recalled { reply: reply.clone(), until, revision };
         self.recalled.write().unwrap_or_else(PoisonError::into_inner).insert(place, recalled);

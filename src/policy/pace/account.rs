@@ -88,8 +88,11 @@ impl Account {
         let mut state = self.lock();
         let now = ambient::instant();
         state.grow(now);
+        if let Some(replica) = &mut state.replica {
+            replica.note(now);
+        }
         let pause = state.pause(now);
-        if pause.is_zero() && state.queue.is_empty() && state.take(now).is_ok() {
+        if pause.is_zero() && state.queue.is_empty() && state.bucket.take(now).is_ok() {
             return Entry::Now;
         }
         let ahead = state.queue.ahead(lane, caller);
@@ -104,7 +107,8 @@ impl Account {
         let Some(turn) = state.queue.join(lane, caller, deadline.clone(), places) else {
             return Entry::Never(limit);
         };
-        if state.replica.as_ref().is_some_and(|replica| !replica.waits) {
+        let rate = state.rate();
+        if state.replica.as_ref().is_some_and(|replica| replica.lacks(rate, ahead.saturating_add(1))) {
             self.news.notify_one();
         }
         if !state.served {
@@ -132,16 +136,20 @@ impl Account {
                 state.grow(now);
                 if state.queue.is_empty() {
                     state.served = false;
+                    if state.replica.as_ref().is_some_and(|replica| replica.waits.is_some()) {
+                        // What was got for those who waited, others may need.
+                        self.news.notify_one();
+                    }
                     return;
                 }
                 let pause = state.pause(now);
                 if pause.is_zero() {
-                    match state.take(now) {
+                    match state.bucket.take(now) {
                         Ok(()) => {
                             state.queue.next();
                             continue;
                         }
-                        Err(wait) => state.until_turn(now).map_or(wait, |turn| wait.min(turn)),
+                        Err(wait) => wait.min(state.until_turn(now)),
                     }
                 } else {
                     pause
@@ -264,16 +272,10 @@ impl State {
         self.replica.as_ref().and_then(|replica| replica.lease.turn(self.bucket.at()))
     }
 
-    fn until_turn(&self, now: Instant) -> Option<Duration> {
-        self.turn().map(|turn| turn.saturating_duration_since(now))
-    }
-
-    fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        self.bucket.take(now)?;
-        if let Some(replica) = &mut self.replica {
-            replica.note(now);
-        }
-        Ok(())
+    /// How long it is until then.
+    fn until_turn(&self, now: Instant) -> Duration {
+        let turn = self.replica.as_ref().and_then(|replica| replica.lease.turn(now));
+        turn.map_or(Duration::MAX, |turn| turn.saturating_duration_since(now))
     }
 
     /// What fills the bucket at a moment.

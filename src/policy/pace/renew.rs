@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::account::{Account, State};
 use super::bucket::{Bucket, Flow};
+use super::queue::Lane;
 use crate::ambient;
 use crate::shared::division::{ALL, floor};
 use crate::shared::lease::Standing;
@@ -180,7 +181,7 @@ impl Account {
         let State { replica: Some(replica), queue, .. } = &mut *state else { return false };
         match heard {
             Heard::Missed | Heard::Word(Word::Slower) => true,
-            Heard::Word(Word::Free) => replica.waits,
+            Heard::Word(Word::Free) => replica.waits.is_some(),
             Heard::Word(Word::Wanted(level)) => {
                 let share = replica.lease.share(ambient::instant());
                 // Who waits itself has a right to what everybody else has.
@@ -195,22 +196,22 @@ impl Account {
         let now = ambient::instant();
         state.grow(now);
         let rate = state.rate();
-        let waits = !state.queue.is_empty();
-        let idle = !waits && has_enough(&state.bucket);
+        let waiting = Lane::ALL.map(|lane| state.queue.waiting(lane)).iter().sum();
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(name).is_none() {
             // What it has had went to another, who took it for dead.
-            if replica.lease.standing(now) != Standing::Outside && !planted!(GoesOnWithoutAPlace) {
+            if replica.lease.standing(now) != Standing::Outside {
                 replica.lease.lose();
                 replica.came_ms = None;
             }
             replica.came_ms.get_or_insert(view.now_ms);
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
-        let needs = replica.needs(rate, waits, idle, now);
+        let needs = replica.needs(rate, waiting, now);
         let said = renewal(&view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
-        (replica.waits, replica.seen) = (waits, Some((view.clone(), heard)));
+        replica.waits = (waiting > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
+        replica.seen = Some((view.clone(), heard));
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
         let draft = said.map(|mut said| {
             if !planted!(SaysLessFirst) {
@@ -317,10 +318,4 @@ impl State {
             self.pause_until(heard + Duration::from_millis(paused).min(longest));
         }
     }
-}
-
-/// Whether a bucket for which nobody waits has so much in it that its replica does well without more.
-fn has_enough(bucket: &Bucket) -> bool {
-    let Flow { per_second, burst } = bucket.flow();
-    bucket.level() >= (per_second / 50.0).max(2.0).min(f64::from(burst))
 }

@@ -15,33 +15,51 @@ use crate::shared::lease::{Lease, Standing};
 use crate::shared::planted;
 use crate::shared::renewal::{Account, Needs, View};
 
-/// How quickly it is forgotten what was used just now, and lately.
-const NOW: f64 = 0.1;
+/// How soon calls that wait should have passed, in seconds.
+const SOON: f64 = 0.05;
+/// The last calls count for what comes now, so many of them; and whoever calls at random moments is seldom silent for longer than
+/// this many of the usual times between two calls.
+const LAST: f64 = 16.0;
+const SILENCE: f64 = 3.0;
+/// Calls that are further apart count as if they were not, in seconds.
+const APART: f64 = 10.0;
+/// How soon it is forgotten what came lately, in seconds.
 const LATELY: f64 = 2.0;
 /// As many complaints are remembered until the others can be told: after so many the rate is the least there is.
 const COMPLAINTS: usize = 16;
 
-/// How much is used, what was long ago counting less.
-struct Use {
-    forgets_in: f64,
-    per_second: f64,
+/// How often calls come.
+struct Calls {
+    /// The time between two, lately counted, in seconds.
+    between: f64,
+    /// How many a second there were lately.
+    lately: f64,
+    /// When the last came.
     at: Instant,
 }
 
-impl Use {
-    fn new(forgets_in: f64, now: Instant) -> Self {
-        Self { forgets_in, per_second: 0.0, at: now }
+impl Calls {
+    fn new(now: Instant) -> Self {
+        Self { between: APART, lately: 0.0, at: now }
     }
 
-    fn per_second(&mut self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.per_second *= (-passed / self.forgets_in).exp();
-        self.at = now;
-        self.per_second
+    fn since(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.at).as_secs_f64()
+    }
+
+    fn lately(&self, now: Instant) -> f64 {
+        self.lately * (-self.since(now) / LATELY).exp()
+    }
+
+    /// As many a second as come now: that they have stopped to come is soon known, too.
+    fn now(&self, now: Instant) -> f64 {
+        (1.0 / self.between).min(SILENCE / self.since(now))
     }
 
     fn note(&mut self, now: Instant) {
-        self.per_second = self.per_second(now) + 1.0 / self.forgets_in;
+        self.lately = self.lately(now) + 1.0 / LATELY;
+        self.between += (self.since(now).min(APART) - self.between) / LAST;
+        self.at = now;
     }
 }
 
@@ -51,10 +69,9 @@ pub(super) struct Replica {
     pub(super) lease: Lease,
     /// The share it gets if calls wait, as the others were when they were seen last.
     hope: u64,
-    now: Use,
-    lately: Use,
-    /// Whether the others were told that calls wait.
-    pub(super) waits: bool,
+    calls: Calls,
+    /// What the others were told is wanted, if calls wait.
+    pub(super) waits: Option<u64>,
     /// Complaints that the others were not told of: when each call left, and when it came back.
     pub(super) complaints: Vec<(Instant, Instant)>,
     /// A pause that the others were not told of.
@@ -76,9 +93,8 @@ impl Replica {
             most,
             lease: Lease::none(most),
             hope: even(most),
-            now: Use::new(NOW, now),
-            lately: Use::new(LATELY, now),
-            waits: false,
+            calls: Calls::new(now),
+            waits: None,
             complaints: Vec::new(),
             pause: None,
             account: None,
@@ -88,10 +104,9 @@ impl Replica {
         }
     }
 
-    /// A call was let through.
+    /// A call came.
     pub(super) fn note(&mut self, now: Instant) {
-        self.now.note(now);
-        self.lately.note(now);
+        self.calls.note(now);
     }
 
     /// Its part of the account's rate at a moment.
@@ -118,19 +133,21 @@ impl Replica {
         Flow { per_second: whole.per_second * (share as f64 / ALL as f64), burst }
     }
 
-    /// What it needs. `idle` says that it does well with what it has left over.
-    pub(super) fn needs(&mut self, rate: Rate, waits: bool, idle: bool, now: Instant) -> Needs {
-        let of_the_rate = |per_second: f64| {
-            let share = per_second / Flow::of(rate).per_second * ALL as f64;
-            if share < ALL as f64 { share as u64 } else { ALL }
-        };
-        let (just_now, lately) = (self.now.per_second(now), self.lately.per_second(now));
+    /// What it needs, for so many that wait.
+    pub(super) fn needs(&self, rate: Rate, waiting: usize, now: Instant) -> Needs {
+        let (just_now, lately) = (self.calls.now(now), self.calls.lately(now));
         Needs {
             used: self.lease.share(now),
-            waits,
-            lately: of_the_rate(just_now.max(lately)),
-            now: if idle { 0 } else { of_the_rate(just_now) },
+            waits: of_the_rate(waiting as f64 / SOON, rate),
+            lately: of_the_rate(just_now.max(lately), rate),
+            now: of_the_rate(just_now, rate),
         }
+    }
+
+    /// Whether the others should hear, now that so many wait.
+    pub(super) fn lacks(&self, rate: Rate, waiting: usize) -> bool {
+        // What was said once is not said again until it is twice as much.
+        self.waits.is_none_or(|said| said < ALL && of_the_rate(waiting as f64 / SOON, rate) / 2 > said)
     }
 
     /// What the others have made of the account, with what this one has learned and they do not know; nothing if that is nothing.
@@ -191,6 +208,12 @@ impl Replica {
             }
         }
     }
+}
+
+/// So many a second as a part of the account's rate.
+fn of_the_rate(per_second: f64, rate: Rate) -> u64 {
+    let share = per_second / Flow::of(rate).per_second * ALL as f64;
+    if share < ALL as f64 { share.ceil() as u64 } else { ALL }
 }
 
 #[cfg(test)]

@@ -251,8 +251,8 @@ async fn nobody_waits_longer_than_its_time_and_then_takes_no_turn() {
         calls.spawn(pace(&handle, &provider).oneshot(with(Duration::from_secs(1), by("a"))));
     }
     sleep(Duration::from_millis(1)).await;
-    // Six wait, for up to 600 ms; then the rate is a tenth.
-    let rate = Rate { every: Duration::from_secs(1), ..options().rate };
+    // Six wait, for up to 600 ms; then the rate is a twentieth.
+    let rate = Rate { every: Duration::from_secs(2), ..options().rate };
     handle.change(&Options { rate, ..options() });
     let mut late = 0;
     while let Some(answer) = calls.join_next().await {

@@ -308,6 +308,17 @@ impl Desk {
         self.doubt.notify_one();
     }
 
+    /// Another replica has written something down. Who looks at what is in doubt looks in its own time.
+    pub(in crate::policy) fn hears(&self) {
+        self.written.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What those hear who wait for an end.
+    #[cfg(test)]
+    pub(in crate::policy) fn hearings(&self) -> watch::Receiver<u64> {
+        self.announcements()
+    }
+
     pub(super) fn announcements(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }

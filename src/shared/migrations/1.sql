@@ -26,23 +26,25 @@ CREATE TABLE paces (
     paused_until_ms INTEGER NOT NULL
 ) STRICT;
 
--- What is watched: which replica looks at it, and what it saw last, asked for at `asked_ms`.
+-- What is watched: which replica looks at it, and what it saw last, asked for at `asked_ms`. Of the thing itself the key is a digest.
 CREATE TABLE sights (
     account TEXT NOT NULL,
-    key BLOB NOT NULL,
+    key TEXT NOT NULL,
     holder TEXT NOT NULL,
     asked_ms INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (account, key)
 ) STRICT;
 
--- The public catalog: which replica is asking for it, until when that is believed, and what it was told last.
+-- The public catalog: which replica is asking for it, until when that is believed, and what it was told last, asked for at `asked_ms`
+-- when the ledger's latest entry was `place`. The key is a digest.
 CREATE TABLE answers (
     account TEXT NOT NULL,
-    key BLOB NOT NULL,
+    key TEXT NOT NULL,
     holder TEXT NOT NULL,
     asking_until_ms INTEGER NOT NULL,
     asked_ms INTEGER NOT NULL,
+    place INTEGER NOT NULL,
     body BLOB NOT NULL,
     PRIMARY KEY (account, key)
 ) STRICT;

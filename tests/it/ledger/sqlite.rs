@@ -138,7 +138,7 @@ async fn what_the_next_version_wrote_is_worked_with() {
     drop(Sqlite::open(folder.path()).expect("a ledger"));
     meddle(&folder, super::NEXT);
     let store = Sqlite::open(folder.path()).expect("one step is none too many");
-    let (entry, row) = super::step(1, "one");
+    let (entry, row) = step(1, "one");
     store.append(&entry, &row).await.expect("appended");
     assert_eq!(store.by_id("one").await.expect("read").map(|kept| kept.row), Some(row));
     Sqlite::read_only(folder.path()).expect("nor for who only reads");

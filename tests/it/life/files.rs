@@ -35,11 +35,13 @@ async fn a_file_of_settings_that_is_written_is_taken_over_and_a_wrong_one_is_not
     let line = gateway.logged("only taken over by a restart").await;
     assert!(line.contains("\"settings\":\"limits.connections\""), "{line}");
     assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, 1.0);
+    assert_eq!(gateway.admin("GET", "/status").await.json()["settings_taken_over"], true);
     write(&folder, "gizad.toml", "[quota]\nrate = \"often\"\n");
     let line = gateway.logged("a mistake in the settings").await;
     assert!(line.contains("\"setting\":\"quota.rate\""), "{line}");
     gateway.logged("everything stays as it was").await;
     assert_eq!(figure(&gateway, "gizad_last_reload_successful").await, 0.0);
+    assert_eq!(gateway.admin("GET", "/status").await.json()["settings_taken_over"], false);
     // And it is read once, not every time that it is looked at.
     for _ in 0..20 {
         assert_eq!(gateway.get("/wallet").await.status, 200);

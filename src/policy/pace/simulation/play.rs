@@ -177,12 +177,19 @@ impl Calls {
         let mut waiting = JoinSet::new();
         loop {
             let load = *self.load.borrow_and_update();
-            // At random moments, as callers come who know nothing of each other.
-            let wait = if load > 0.0 { -(1.0 - self.chance.fraction()).ln() / load } else { 3600.0 };
+            // At random moments, as callers come who know nothing of each other; and several within what the clock can tell apart.
+            let mut next = self.chance.wait(load);
+            let mut calls = 1;
+            while next < 0.001 && load > 0.0 {
+                next += self.chance.wait(load);
+                calls += 1;
+            }
             tokio::select! {
                 biased;
                 changed = self.load.changed() => if changed.is_err() { return },
-                () = sleep(Duration::from_secs_f64(wait)) => self.one(&mut waiting),
+                () = sleep(Duration::from_secs_f64(next)) => for _ in 0..calls {
+                    self.one(&mut waiting);
+                },
             }
             while waiting.try_join_next().is_some() {}
         }

@@ -40,6 +40,11 @@ impl Chance {
         self.fraction() < probability
     }
 
+    /// How long it is until the next, if so many come a second at random.
+    pub(super) fn wait(&self, per_second: f64) -> f64 {
+        if per_second > 0.0 { -(1.0 - self.fraction()).ln() / per_second } else { 3600.0 }
+    }
+
     /// A time up to this one, short ones being as likely as long ones.
     pub(super) fn time(&self, most: Duration) -> Duration {
         most.mul_f64(self.fraction() * self.fraction())
@@ -73,7 +78,7 @@ impl Database {
     }
 
     /// What its clock shows.
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         1_700_000_000_000 + i64::try_from(self.begun.elapsed().as_millis()).expect("soon")
     }
 
@@ -151,6 +156,8 @@ pub(super) enum Fate {
     Cut,
     /// What is asked gets there, and nothing comes back.
     OneWay,
+    /// What is said is done, and whoever said it does not hear that it was.
+    Deaf,
     /// The process stands still: it neither asks nor hears until it goes on.
     Still,
 }
@@ -171,6 +178,7 @@ impl Way {
     /// There and back. What gets there is done, whether or not anybody still waits for it.
     fn ask<T: Send + 'static>(
         &self,
+        says: bool,
         does: impl FnOnce(&Database) -> T + Send + 'static,
     ) -> Pending<'static, T> {
         let (way, chance, weather) = (self.clone(), self.chance.clone(), *self.weather.borrow());
@@ -182,14 +190,20 @@ impl Way {
         let asking = self.clone();
         Box::pin(async move {
             asking.goes_on().await;
+            let cut = *way.fate.borrow() == Fate::Cut;
             asking.tasks.spawn(async move {
                 sleep(there + late.unwrap_or_default()).await;
-                if lost || *way.fate.borrow() == Fate::Cut {
+                if lost || cut {
                     return;
                 }
                 let done = does(&way.database);
                 sleep(back).await;
-                if !silent && !matches!(*way.fate.borrow(), Fate::Cut | Fate::OneWay) {
+                let heard = match *way.fate.borrow() {
+                    Fate::Open | Fate::Still => true,
+                    Fate::Cut | Fate::OneWay => false,
+                    Fate::Deaf => !says,
+                };
+                if heard && !silent {
                     let _nobody_waits = answered.send(done);
                 }
             });
@@ -225,22 +239,22 @@ impl Store for Way {
     }
 
     fn read(&self) -> Pending<'_, Option<View>> {
-        self.ask(Database::read)
+        self.ask(false, Database::read)
     }
 
     fn begin(&self, _: u64) -> Pending<'_, ()> {
         // At the full rate, so that what is too much shows.
-        self.ask(|database| database.begin(ALL))
+        self.ask(true, |database| database.begin(ALL))
     }
 
     fn say<'a>(&'a self, saying: &'a Saying) -> Pending<'a, bool> {
         let (name, saying) = (self.name.clone(), saying.clone());
-        self.ask(move |database| database.say(&name, &saying))
+        self.ask(true, move |database| database.say(&name, &saying))
     }
 
     fn leave(&self) -> Pending<'_, ()> {
         let name = self.name.clone();
-        self.ask(move |database| database.leave(&name))
+        self.ask(true, move |database| database.leave(&name))
     }
 
     fn ears(&self) -> Box<dyn Ears> {
@@ -259,7 +273,8 @@ impl Ears for Ear {
             loop {
                 match self.said.recv().await {
                     Ok((name, word)) => {
-                        if name != self.way.name && *self.way.fate.borrow() == Fate::Open {
+                        if name != self.way.name && matches!(*self.way.fate.borrow(), Fate::Open | Fate::Deaf)
+                        {
                             return Heard::Word(word);
                         }
                     }
