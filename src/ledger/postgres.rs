@@ -7,18 +7,26 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 use self::writer::Writer;
 use super::read;
 use super::schema::TABLES;
 use super::statement;
 use super::store::{Entry, Filter, Kept, Period, Row, Store};
+use crate::database::link::Link;
 use crate::database::lock::{self, Key};
 use crate::database::{Bounds, Cells, Pending, Server, Session, Statement, Trouble, all, first, tables};
 
 /// What is left to readers of the sessions that a server may be asked for: one writes, one waits for the turn, and one is for
 /// what replicas share besides.
 const OTHERS: usize = 3;
+
+/// Who has the turn and says nothing for so long has lost it.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The entries of one account in a database that may hold others as well.
 pub struct Postgres {
@@ -87,7 +95,10 @@ fn of_turn(account: &str) -> Key {
 struct Turn(AbortHandle);
 
 impl Turn {
-    #[expect(clippy::disallowed_methods, reason = "somebody has to speak as long as the turn is held, and no longer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "somebody has to speak as long as the turn is held, and no longer"
+    )]
     fn of(link: Link) -> Self {
         let speaks = tokio::spawn(async move {
             while link.rows(&Statement::new("SELECT 1", [])).await.is_ok() {

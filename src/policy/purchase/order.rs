@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout_at};
 use super::Below;
 use super::desk::{Desk, Running};
 use super::part::Part;
-use super::run::{Job, Look, Told, World, run};
+use super::run::{Job, Look, Told, World, ended, run};
 use super::shown;
 use super::sight::{self, Eyes};
 use crate::ambient;
@@ -44,18 +44,11 @@ pub(super) async fn place(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
     // Who waits here for a turn does not hear of what another replica has made of the same key meanwhile.
     if is_joined
         && !running.is_committed()
-        && let Some(record) = ended(&ledger, &call, &running).await
+        && let Some(record) = ended(&ledger, &call.caller, call.key.as_ref(), &running.fingerprint).await
     {
         return shown::answer(&desk, &ledger, call.operation, &record, true);
     }
     wait(&desk, &ledger, &call, &running).await
-}
-
-/// The record of a call's key, if it has ended.
-async fn ended(ledger: &Ledger, call: &Call, running: &Running) -> Option<Record> {
-    let key = call.key.as_ref()?;
-    let record = ledger.by_key(call.caller.as_str(), key.as_str()).await.ok()??;
-    (record.state().is_last() && record.fingerprint == running.fingerprint).then_some(record)
 }
 
 /// Begins the job in a task of its own, or joins the one that is under way under the same key; says which.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::begin::begin;
 use super::refused::{key_reused, twin_in_doubt, unread, unwritten};
+use crate::call::{Caller, Key};
 use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
@@ -124,11 +125,9 @@ async fn attempt<W: World>(
     // One purchase at a time, so that what moves meanwhile has one explanation.
     let alone = !planted!(NoTurn) && !job.validate_only;
     let _here = if alone { Some(turn.lock().await) } else { None };
+    awaited(world)?;
     let _anywhere = if alone { anywhere(ledger).await.map_err(|t| unwritten(&t))? } else { None };
-    // Whoever waits in vain for its turn is told so, and takes no look that others wait for.
-    if alone && !world.is_awaited() {
-        return Err(Fault::late(crate::contract::Effect::Spend, false));
-    }
+    awaited(world)?;
     let place = if alone { Some(settled(ledger, world).await?) } else { None };
     // Whoever had the turn before may have bought under the same key: then its answer counts, and not what speaks against
     // buying it once more.
@@ -146,6 +145,22 @@ async fn attempt<W: World>(
         return Err(Fault::new(*reason, all.join("; ")));
     }
     begin(ledger, world, job, Some(look)).await
+}
+
+/// What nobody waits for any more takes no turn, and no look, from what somebody waits for.
+fn awaited<W: World>(world: &W) -> Result<(), Fault> {
+    if world.is_awaited() { Ok(()) } else { Err(Fault::late(crate::contract::Effect::Spend, false)) }
+}
+
+/// The record of a caller's key for the same request, if it has ended.
+pub(super) async fn ended(
+    ledger: &Ledger,
+    caller: &Caller,
+    key: Option<&Key>,
+    fingerprint: &[u8],
+) -> Option<Record> {
+    let record = ledger.by_key(caller.as_str(), key?.as_str()).await.ok()??;
+    (record.state().is_last() && record.fingerprint == fingerprint).then_some(record)
 }
 
 /// The turn over all replicas.
