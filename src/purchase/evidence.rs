@@ -376,6 +376,29 @@ mod tests {
         assert!(absent(&[]) && !absent(&[posted(State::Found, -1)]), "one may hide the other");
     }
 
+    /// The clock of whoever bought before was ten seconds ahead: what it says came later, the ledger knows to have come earlier.
+    #[test]
+    fn what_came_first_is_told_by_the_ledger_and_not_by_clocks() {
+        let placed = |place, sight: Sight| Sight { place: Some(place), listing: None, ..sight };
+        let before = placed(5, sight(0, 1000, &[1], &[]));
+        let record = Record { before: Some(before), place: 7, ..record() };
+        let other = |looked, place| Record {
+            id: "other".into(),
+            identity: vec![1],
+            state: State::Succeeded.into(),
+            posted_vnd: 100,
+            changed_ms: 10_000,
+            place,
+            before: Some(placed(looked, sight(9_000, 1000, &[1], &[]))),
+            ..record.clone()
+        };
+        let now = placed(9, sight(20_000, 900, &[1, 2], &[]));
+        let wallet = |other: Record| Evidence::of(&record, &now, &[other], RULES).wallet;
+        assert_eq!(wallet(other(2, 4)), Says::Yes, "the other was there already");
+        assert_eq!(wallet(other(6, 8)), Says::No, "the other came later, and its money is all there is");
+        assert_eq!(wallet(other(6, 10)), Says::Silent, "the other ended while it was looked at");
+    }
+
     #[test]
     fn what_is_in_no_list_needs_all_the_money_and_nobody_else() {
         let unlisted = |sight: Sight| Sight { listing: None, ..sight };

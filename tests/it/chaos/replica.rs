@@ -13,7 +13,7 @@ pub const REPLICAS: usize = 4;
 /// How wrong their clocks are, in milliseconds.
 const SKEWS: [&str; REPLICAS] = ["-5000", "5000", "-2300", "4100"];
 /// The account's pace.
-pub const RATE: f64 = 50.0;
+pub const RATE: f64 = 100.0;
 pub const BURST: f64 = 30.0;
 
 /// Where each replica can be called at the moment.
