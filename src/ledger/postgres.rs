@@ -101,7 +101,7 @@ impl Turn {
     )]
     fn of(link: Link) -> Self {
         let speaks = tokio::spawn(async move {
-            while link.rows(&Statement::new("SELECT 1", [])).await.is_ok() {
+            while link.rows(&Statement::new("SELECT 1::BIGINT", [])).await.is_ok() {
                 sleep(SILENCE / 4).await;
             }
         });

@@ -77,6 +77,7 @@ struct Stage {
     /// What is the matter with each replica.
     busy: [bool; REPLICAS],
     dice: Dice,
+    struck: usize,
     done: std::collections::BTreeMap<&'static str, usize>,
     /// When each request came to the provider, in microseconds.
     arrived: Vec<u64>,
@@ -107,6 +108,7 @@ impl Stage {
             later: Vec::new(),
             busy: [false; REPLICAS],
             dice: Dice::new(seed),
+            struck: 0,
             done: std::collections::BTreeMap::new(),
             arrived: Vec::new(),
         };
@@ -129,7 +131,11 @@ impl Stage {
     }
 
     async fn strike(&mut self) {
-        match self.dice.below(10) {
+        // Everything once, and then whatever comes.
+        let some = self.dice.below(10);
+        let what = [0, 7, 4, 2, 5, 6].get(self.struck).copied().unwrap_or(some);
+        self.struck += 1;
+        match what {
             0 | 1 => {
                 let Some(number) = self.any() else { return };
                 self.count("killed");
