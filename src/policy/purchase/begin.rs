@@ -7,7 +7,7 @@ use super::send::{finish, send};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
-    Admission, Event, Limits, Record, Spent, State, Want, admit, calendar, exceeded, planted, step,
+    Admission, Event, Limits, Record, Sight, Spent, State, Want, admit, calendar, exceeded, planted, step,
 };
 
 /// Decides, writes down, and goes on to send: what the decision is made from and its record are one.
@@ -122,8 +122,34 @@ async fn consented_now<W: World>(
         let detail = "its price is not any more what was consented to; it still waits, and can be given up";
         return Err(Fault::new(Reason::PriceTooHigh, detail));
     }
-    let mut before = record.clone();
-    before.before = Some(look.sight);
+    loop {
+        // Also when somebody gives it up meanwhile, or another purchase was begun: then nothing is sent.
+        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
+        let stands = ledger.by_id(&record.id).await.map_err(|trouble| unwritten(&trouble))?;
+        if stands.is_none_or(|stands| stands.place != record.place) {
+            return Err(unwritten(&Trouble::Taken));
+        }
+        if is_outrun(ledger, &look.sight, &record.id, head.place()).await.map_err(|t| unwritten(&t))? {
+            return Err(outrun());
+        }
+        let next = allowed(ledger, world, record, &look.sight, limits).await?;
+        match ledger.append_at(head, &next).await {
+            Ok(()) => return Ok(next),
+            Err(Trouble::Taken) => {}
+            Err(trouble) => return Err(unwritten(&trouble)),
+        }
+    }
+}
+
+/// What it becomes when it is sent now, if neither its caller's budget nor another operation stands against it.
+async fn allowed<W: World>(
+    ledger: &Ledger,
+    world: &W,
+    record: &Record,
+    sight: &Sight,
+    limits: &Limits,
+) -> Result<Record, Fault> {
+    let mut before = Record { before: Some(sight.clone()), ..record.clone() };
     ledger.store().writer().clone_into(&mut before.owner);
     let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
     let now_ms = world.now_ms();
@@ -144,23 +170,5 @@ async fn consented_now<W: World>(
         return Err(twin_in_doubt(&twin, &record.caller));
     }
     let next = step(&before, Event::Begin, world.now_ms()).map_err(|wrong| impossible(wrong.0))?;
-    // Also when somebody gives it up meanwhile, or another purchase was begun: then nothing is sent.
-    loop {
-        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
-        let stands = ledger.by_id(&record.id).await.map_err(|trouble| unwritten(&trouble))?;
-        if stands.is_none_or(|stands| stands.place != record.place) {
-            return Err(unwritten(&Trouble::Taken));
-        }
-        let look = next.record.before.as_ref();
-        if let Some(look) = look
-            && is_outrun(ledger, look, &record.id, head.place()).await.map_err(|t| unwritten(&t))?
-        {
-            return Err(outrun());
-        }
-        match ledger.append_at(head, &next.record).await {
-            Ok(()) => return Ok(next.record),
-            Err(Trouble::Taken) => {}
-            Err(trouble) => return Err(unwritten(&trouble)),
-        }
-    }
+    Ok(next.record)
 }

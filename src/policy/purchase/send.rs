@@ -30,11 +30,22 @@ pub(super) async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -
         }
         world.pause(PAUSE * stands.attempt).await;
         let Ok(next) = step(stands, Event::Begin, world.now_ms()) else { return told };
-        if ledger.update(stands, &next.record).await.is_err() {
+        if again_now(ledger, &next.record).await.is_err() {
             return told;
         }
         record = next.record;
     }
+}
+
+/// Writes down that it is sent again, if nothing was written since it was not sent: what others have begun or set aside
+/// meanwhile, after this one's turn was lost, was not asked about.
+async fn again_now(ledger: &Ledger, record: &Record) -> Result<(), Trouble> {
+    let head = ledger.head().await?;
+    let stands = ledger.by_id(&record.id).await?;
+    if stands.is_none_or(|stands| stands.place != head.place()) {
+        return Err(Trouble::Taken);
+    }
+    ledger.append_at(head, record).await
 }
 
 /// Writes down how the exchange ended.
