@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -35,14 +34,13 @@ const REMEMBERED: usize = 4096;
 /// The longest request that is remembered whole, in bytes.
 const LONGEST: usize = 256 * 1024;
 
-/// From when on time is counted.
-static BEGUN: LazyLock<Instant> = LazyLock::new(ambient::instant);
-
 /// What was received.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The requests, oldest first.
     pub(super) requests: VecDeque<Seen>,
+    /// When the first of all came.
+    first: Option<Instant>,
     /// The bytes of each connection.
     pub(super) connections: VecDeque<Vec<u8>>,
     /// How many connections were ever accepted.
@@ -53,7 +51,7 @@ pub(super) struct Memory {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Seen {
     connection: usize,
-    /// When it was there as a whole, in microseconds since the first connection.
+    /// When it was whole, in microseconds since the first.
     at_us: u64,
     method: String,
     target: String,
@@ -77,7 +75,6 @@ impl std::error::Error for Closed {}
 type Answer = Response<BoxBody<Bytes, Closed>>;
 
 pub(super) async fn serve(listener: TcpListener, world: World) {
-    LazyLock::force(&BEGUN);
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
             sleep(wait(10)).await;
@@ -110,7 +107,7 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
     let seen = Seen {
         connection,
-        at_us: u64::try_from(BEGUN.elapsed().as_micros()).unwrap_or(u64::MAX),
+        at_us: 0,
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
         headers: headers.collect(),
@@ -120,7 +117,11 @@ async fn answer(world: World, connection: usize, request: Request<Incoming>) -> 
     let action = asked.as_ref().map_or("", |(action, _)| action).to_owned();
     let (fault, played) = {
         let shared = &mut *world.lock();
-        shared.memory.requests.push_back(seen);
+        // Within the lock, so that the order of the times is that of the requests.
+        let now = ambient::instant();
+        let first = *shared.memory.first.get_or_insert(now);
+        let at_us = u64::try_from((now - first).as_micros()).unwrap_or(u64::MAX);
+        shared.memory.requests.push_back(Seen { at_us, ..seen });
         if shared.memory.requests.len() > REMEMBERED {
             shared.memory.requests.pop_front();
         }

@@ -1,7 +1,7 @@
 //! Purchases over real sockets: what the caller is told, and what the provider carried out, which keeps a ledger of its
 //! own that knows no repetition.
 
-mod cable;
+pub mod cable;
 mod crash;
 mod doubt;
 mod further;

@@ -102,6 +102,8 @@ async fn the_status_says_how_everything_stands() {
             {"name": "ci", "scopes": ["read", "spend"], "operations": 6, "expires": "2001-02-03T04:05:06Z", "expired": true,
              "budget": wallet(0, 7, None), "quota": {"left": 10, "of": 10, "window_s": 5.0, "whole_again_in_s": "a number"}},
         ],
+        "replicas": null,
+        "settings_taken_over": true,
         "latency": status["latency"],
         "calls": [
             call("OperationService.ListOperations", "read", "OK", "record"),

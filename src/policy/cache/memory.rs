@@ -191,7 +191,7 @@ impl Memory {
         if size > most || now.purges != before.purges || (!found.public && written) {
             return false;
         }
-        let is_spoiled = found.spoiled || now.spends != before.spends || state.is_sent_elsewhere();
+        let is_spoiled = found.spoiled || now.spends != before.spends;
         if let Some(known) = state.entries.get(&key) {
             // Whoever joined a call gets the very answer that whoever began it has brought here already.
             if Arc::ptr_eq(&known.content, &found.reply.content) {

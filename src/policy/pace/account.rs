@@ -108,7 +108,7 @@ impl Account {
             return Entry::Never(limit);
         };
         let rate = state.rate();
-        if state.replica.as_ref().is_some_and(|replica| replica.lacks(rate, ahead.saturating_add(1))) {
+        if state.replica.as_ref().is_some_and(|replica| replica.lacks(rate, ahead.saturating_add(1), now)) {
             self.news.notify_one();
         }
         if !state.served {
@@ -276,6 +276,11 @@ impl State {
     fn until_turn(&self, now: Instant) -> Duration {
         let turn = self.replica.as_ref().and_then(|replica| replica.lease.turn(now));
         turn.map_or(Duration::MAX, |turn| turn.saturating_duration_since(now))
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&mut self) -> usize {
+        Lane::ALL.map(|lane| self.queue.waiting(lane)).iter().sum()
     }
 
     /// What fills the bucket at a moment.

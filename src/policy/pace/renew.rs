@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::account::{Account, State};
 use super::bucket::{Bucket, Flow};
-use super::queue::Lane;
 use crate::ambient;
 use crate::shared::division::{ALL, floor};
 use crate::shared::lease::Standing;
@@ -178,14 +177,16 @@ impl Account {
     /// Whether what was heard concerns this one.
     fn heeds(&self, heard: Heard) -> bool {
         let mut state = self.lock();
-        let State { replica: Some(replica), queue, .. } = &mut *state else { return false };
+        let (rate, waiting, now) = (state.rate(), state.waiting(), ambient::instant());
+        let Some(replica) = &state.replica else { return false };
         match heard {
             Heard::Missed | Heard::Word(Word::Slower) => true,
             Heard::Word(Word::Free) => replica.waits.is_some(),
             Heard::Word(Word::Wanted(level)) => {
-                let share = replica.lease.share(ambient::instant());
-                // Who waits itself has a right to what everybody else has.
-                share > floor(replica.most) && (queue.is_empty() || share > level)
+                let needs = replica.needs(rate, waiting, now);
+                // Who waits itself has a right to what everybody else has, and who uses what it has nothing to give.
+                let spare = needs.used > needs.now.saturating_add(needs.now / 8).max(floor(replica.most));
+                if needs.waits > 0 { needs.used > level } else { spare }
             }
         }
     }
@@ -196,7 +197,7 @@ impl Account {
         let now = ambient::instant();
         state.grow(now);
         let rate = state.rate();
-        let waiting = Lane::ALL.map(|lane| state.queue.waiting(lane)).iter().sum();
+        let waiting = state.waiting();
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(name).is_none() {
             // What it has had went to another, who took it for dead.
@@ -210,7 +211,7 @@ impl Account {
         let needs = replica.needs(rate, waiting, now);
         let said = renewal(&view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
-        replica.waits = (waiting > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
+        replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
         let draft = said.map(|mut said| {

@@ -17,6 +17,8 @@ use crate::shared::renewal::{Account, Needs, View};
 
 /// How soon calls that wait should have passed, in seconds.
 const SOON: f64 = 0.05;
+/// Calls that wait no longer than this as things are need nothing of others.
+const A_MOMENT: Duration = Duration::from_millis(20);
 /// The last calls count for what comes now, so many of them; and whoever calls at random moments is seldom silent for longer than
 /// this many of the usual times between two calls.
 const LAST: f64 = 16.0;
@@ -138,16 +140,22 @@ impl Replica {
         let (just_now, lately) = (self.calls.now(now), self.calls.lately(now));
         Needs {
             used: self.lease.share(now),
-            waits: of_the_rate(waiting as f64 / SOON, rate),
+            waits: self.lacking(rate, waiting, now),
             lately: of_the_rate(just_now.max(lately), rate),
             now: of_the_rate(just_now, rate),
         }
     }
 
+    /// What would let so many pass soon, if what there is does not.
+    fn lacking(&self, rate: Rate, waiting: usize, now: Instant) -> u64 {
+        let waiting = waiting as f64;
+        if self.flow(rate, now).time(waiting) <= A_MOMENT { 0 } else { of_the_rate(waiting / SOON, rate) }
+    }
+
     /// Whether the others should hear, now that so many wait.
-    pub(super) fn lacks(&self, rate: Rate, waiting: usize) -> bool {
+    pub(super) fn lacks(&self, rate: Rate, waiting: usize, now: Instant) -> bool {
         // What was said once is not said again until it is twice as much.
-        self.waits.is_none_or(|said| said < ALL && of_the_rate(waiting as f64 / SOON, rate) / 2 > said)
+        self.waits.unwrap_or(0) < ALL && self.lacking(rate, waiting, now) / 2 > self.waits.unwrap_or(0)
     }
 
     /// What the others have made of the account, with what this one has learned and they do not know; nothing if that is nothing.

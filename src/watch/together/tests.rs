@@ -136,9 +136,14 @@ async fn four_replicas_look_as_often_as_one_and_all_see_it() {
     let then = street.within(290).await;
     assert!((30..=45).contains(&then), "ever more rarely: {then}");
     street.shown.store(2, Relaxed);
+    let begun = street.asked();
+    while watchers.iter().all(|watching| power(watching) == Some(1)) {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(watchers.iter().all(|watching| power(watching) == Some(2)), "all see it, as soon as one does");
+    assert_eq!(street.asked() - begun, 1);
     let soon = street.within(60).await;
     assert!((12..=30).contains(&soon), "often again, because it has changed: {soon}");
-    assert!(watchers.iter().all(|watching| power(watching) == Some(2)), "all see it");
     drop(watchers);
     sleep(seconds(70)).await;
     let statements = street.server.statements();

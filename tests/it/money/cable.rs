@@ -11,14 +11,14 @@ use crate::ledger::server as server_of_the_ledgers;
 use crate::rig::{Gateway, PATIENCE, Sandbox};
 
 /// A cable to the database that can be cut and mended.
-struct Cable {
+pub struct Cable {
     port: u16,
     whole: Arc<Mutex<Option<Vec<TcpStream>>>>,
 }
 
 impl Cable {
     /// One to the server of a URL, and the URL through it.
-    fn to(url: &str) -> (Self, String) {
+    pub fn to(url: &str) -> (Self, String) {
         let host =
             url.rsplit_once('@').and_then(|(_, rest)| rest.split('/').next()).expect("a host").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -48,13 +48,13 @@ impl Cable {
         (cable, through)
     }
 
-    fn cut(&self) {
+    pub fn cut(&self) {
         for end in self.whole.lock().unwrap().take().unwrap_or_default() {
             let _gone = end.shutdown(Shutdown::Both);
         }
     }
 
-    fn mend(&self) {
+    pub fn mend(&self) {
         *self.whole.lock().unwrap() = Some(Vec::new());
     }
 }

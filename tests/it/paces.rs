@@ -1,0 +1,171 @@
+//! Two gizads on one account share its pace, as the provider counts it: whatever happens to what they share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::ledger::server;
+use super::money::cable::Cable;
+use super::rig::{Gateway, PATIENCE, Sandbox};
+
+/// Of forty a second and eight at once, half is used at first.
+const RATE: f64 = 20.0;
+const BURST: f64 = 4.0;
+/// What a call may take from its turn to the provider while the machine is busy: so much later it may come than it was let through.
+const LATE: Duration = Duration::from_secs(2);
+/// How many calls are asked for at once at each.
+const CALLS: usize = 12;
+
+fn replica(provider: &Sandbox, shared: &str) -> Gateway {
+    let settings = [
+        ("GIZAD_SHARED_URL", shared),
+        ("GIZAD_SHARED_MAX_REPLICAS", "2"),
+        ("GIZAD_PACE_RATE", "40/s"),
+        ("GIZAD_PACE_BURST", "8"),
+    ];
+    Gateway::beside(provider, &settings)
+}
+
+async fn standing(gateway: &Gateway) -> Value {
+    gateway.admin("GET", "/status").await.json()
+}
+
+/// Waits until what a gateway shows is like this.
+async fn until(gateway: &Gateway, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let shown = standing(gateway).await;
+        if is(&shown) {
+            return shown;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never {what}: {} {}", shown["pace"], shown["replicas"]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn is_held(gateway: &Gateway) {
+    until(gateway, "held", |shown| shown["replicas"]["lease"] == "held").await;
+}
+
+/// Calls that do not end until they are told to.
+struct Flood {
+    ends: Arc<AtomicBool>,
+    calls: JoinSet<usize>,
+}
+
+impl Flood {
+    fn at(gateways: &[&Gateway]) -> Self {
+        let (ends, mut calls) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+        for (number, gateway) in gateways.iter().enumerate() {
+            for call in 0..CALLS {
+                let (ends, api) = (ends.clone(), gateway.api.clone());
+                calls.spawn(async move {
+                    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+                    let mut answered = 0;
+                    while !ends.load(Ordering::Relaxed) {
+                        // Each asks for something else: what is asked for at the same time is asked once.
+                        let url = format!("{api}/vps/{}", 1_000_000 + number * 1000 + call);
+                        let asked = http.get(url).header("request-timeout", "20s");
+                        let answer = asked.send().await.expect("an answer");
+                        answered += usize::from(answer.status() == 404);
+                    }
+                    answered
+                });
+            }
+        }
+        Self { ends, calls }
+    }
+
+    async fn for_a_while(self, time: Duration) -> usize {
+        tokio::time::sleep(time).await;
+        self.ends.store(true, Ordering::Relaxed);
+        self.calls.join_all().await.into_iter().sum()
+    }
+}
+
+/// When calls came to the provider, in seconds, in order.
+async fn arrivals(gateway: &Gateway) -> Vec<f64> {
+    let requests = gateway.control("GET", "/requests", json!({})).await;
+    let requests = requests.as_array().expect("a list").iter();
+    let asked = requests.filter(|request| request["body"].as_str().is_some_and(|body| body.contains("100")));
+    asked.map(|request| request["at_us"].as_f64().expect("a time") / 1e6).collect()
+}
+
+/// In every window no more came than the burst, and the rate times the window and what a call may be late by.
+fn assert_bounded(arrivals: &[f64]) {
+    for (first, from) in arrivals.iter().enumerate() {
+        for (count, to) in arrivals.iter().skip(first).enumerate() {
+            let most = BURST + RATE * (to - from + LATE.as_secs_f64());
+            assert!((count + 1) as f64 <= most, "{} within {} s, at most {most}", count + 1, to - from);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_let_through_what_one_may() {
+    let provider = Sandbox::start();
+    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
+    is_held(&one).await;
+    is_held(&two).await;
+    // Each alone would let through as much as both may.
+    let answered = Flood::at(&[&one, &two]).for_a_while(Duration::from_secs(8)).await;
+    let arrivals = arrivals(&one).await;
+    println!("{answered} answered, {} came", arrivals.len());
+    assert_bounded(&arrivals);
+    for gateway in [&one, &two] {
+        let shown = standing(gateway).await;
+        assert!(shown["replicas"]["share"].as_f64().expect("a share") <= 1.0, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_is_told_all_heed() {
+    let provider = Sandbox::start();
+    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
+    is_held(&one).await;
+    is_held(&two).await;
+    one.order(json!({"kind": "rate_limited", "retry_after": 600})).await;
+    assert_eq!(one.get("/vps/1000001").await.status, 429);
+    let complained = Instant::now();
+    let shown = until(&two, "paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
+    println!("the other knew after {:?}", complained.elapsed());
+    assert_eq!(shown["pace"]["part_of_the_configured_rate"], 0.25, "{}", shown["pace"]);
+    let before = arrivals(&one).await.len();
+    let refused = two.get("/vps/1000002").await;
+    assert_eq!((refused.status, refused.reason().as_str()), (429, "PACE_EXCEEDED"), "{}", refused.text);
+    assert_eq!(arrivals(&one).await.len(), before, "nothing is sent any more");
+    // Who comes later is told, too.
+    let three =
+        Gateway::beside(&provider, &[("GIZAD_SHARED_URL", &server()), ("GIZAD_SHARED_MAX_REPLICAS", "3")]);
+    let shown = until(&three, "paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
+    assert_eq!(shown["pace"]["part_of_the_configured_rate"], 0.25, "{}", shown["pace"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_off_each_goes_on_with_its_part_and_comes_back() {
+    let provider = Sandbox::start();
+    let (cable, url) = Cable::to(&server());
+    let (one, two) = (replica(&provider, &url), replica(&provider, &server()));
+    is_held(&one).await;
+    is_held(&two).await;
+    cable.cut();
+    let flood = Flood::at(&[&one, &two]);
+    let shown = until(&one, "alone", |shown| shown["replicas"]["lease"] == "alone").await;
+    assert!(shown["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", shown["replicas"]);
+    // It has never more than its even share, and that before long.
+    until(&one, "even", |shown| shown["replicas"]["share"] == 0.5).await;
+    let sees = |shown: &Value| {
+        let list = shown["replicas"]["list"].as_array().expect("a list");
+        list.iter().any(|replica| replica["silent"] == true)
+    };
+    let other = until(&two, "aware", sees).await;
+    assert!(other["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", other["replicas"]);
+    assert_eq!(one.get("/vps/1000099").await.status, 404, "it still asks the provider");
+    cable.mend();
+    is_held(&one).await;
+    flood.for_a_while(Duration::from_secs(1)).await;
+    assert_bounded(&arrivals(&one).await);
+}
