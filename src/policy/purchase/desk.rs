@@ -110,6 +110,13 @@ impl Running {
         state.committed
     }
 
+    /// Whether anybody waits for it whose time is not up, or nobody ever did.
+    pub(super) fn is_awaited(&self) -> bool {
+        let (state, now) = (self.lock(), ambient::instant());
+        let waits = |deadline: &Deadline| deadline.end().is_none_or(|end| end > now);
+        state.committed || state.deadlines.is_empty() || state.deadlines.iter().any(waits)
+    }
+
     pub(super) fn is_committed(&self) -> bool {
         self.lock().committed
     }
