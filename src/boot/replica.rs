@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::policy::purchase::Desk;
 use crate::policy::{Traffic, elsewhere};
 use crate::shared::pace::{Store as _, Table};
-use crate::shared::{Board, Seal};
+use crate::shared::{Board, Hearing, Seal};
 
 /// The ledger's keys.
 struct Keys(Ledger);
@@ -54,7 +54,11 @@ impl Replica {
     /// Hears what they say, for as long as gizad runs.
     pub(super) async fn hear(&self, traffic: &Traffic, desk: &Desk) {
         match &self.0 {
-            Some((_, board)) => elsewhere::hear(&**board, traffic, desk).await,
+            Some((_, board)) => {
+                let board: Arc<dyn Hearing> = board.clone();
+                desk.is_shared_by(board.clone());
+                elsewhere::hear(&board, traffic, desk).await;
+            }
             None => pending().await,
         }
     }

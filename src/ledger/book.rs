@@ -99,6 +99,8 @@ impl Ledger {
     /// [`Trouble::Taken`] if something was; otherwise the store's trouble.
     pub async fn append_at(&self, head: Head, record: &Record) -> Result<(), Trouble> {
         let (seq, at_ms) = (head.seq + 1, record.changed_ms);
+        let begun = if record.state() == State::Sending { seq } else { record.begun };
+        let record = &Record { place: seq, begun, ..record.clone() };
         let body = record.encode_to_vec();
         let mac = self.keys.mac(&head.mac, seq, at_ms, &record.id, &body);
         let entry = Entry { seq, at_ms, id: record.id.clone(), body, mac };
@@ -165,6 +167,14 @@ impl Ledger {
         let ended = Filter { open: Some(false), changed_from_ms: Some(since_ms), ..Filter::default() };
         around.extend(self.list(&ended).await?);
         Ok(around)
+    }
+
+    /// The records to which something has happened behind a place.
+    ///
+    /// # Errors
+    /// When the store has trouble.
+    pub async fn behind(&self, place: i64) -> Result<Vec<Record>, Trouble> {
+        self.list(&Filter { behind: Some(place), ..Filter::default() }).await
     }
 
     /// What a caller has spent or set aside in the day and the month of a moment.
@@ -309,7 +319,8 @@ fn same_place(a: &Record, b: &Record) -> bool {
 }
 
 fn record(kept: &Kept) -> Result<Record, Trouble> {
-    decoded(&kept.row.id, &kept.body)
+    // Also where an earlier version wrote, which kept no places.
+    Ok(Record { place: kept.seq, ..decoded(&kept.row.id, &kept.body)? })
 }
 
 fn decoded(id: &str, body: &[u8]) -> Result<Record, Trouble> {

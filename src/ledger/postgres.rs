@@ -7,18 +7,26 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
 
 use self::writer::Writer;
 use super::read;
 use super::schema::TABLES;
 use super::statement;
 use super::store::{Entry, Filter, Kept, Period, Row, Store};
+use crate::database::link::Link;
 use crate::database::lock::{self, Key};
 use crate::database::{Bounds, Cells, Pending, Server, Session, Statement, Trouble, all, first, tables};
 
 /// What is left to readers of the sessions that a server may be asked for: one writes, one waits for the turn, and one is for
 /// what replicas share besides.
 const OTHERS: usize = 3;
+
+/// Who has the turn and says nothing for so long has lost it.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The entries of one account in a database that may hold others as well.
 pub struct Postgres {
@@ -81,6 +89,32 @@ fn of_turn(account: &str) -> Key {
     Key::new("turn", account)
 }
 
+/// The turn of one purchase over all replicas. The lock is the session's, and the session ends with the link, or when nothing
+/// is heard over it: a replica that stands still would keep everybody from buying, with a turn that it may have been given
+/// without knowing. What it was sending is still its own; what it was about to send it finds outrun.
+struct Turn(AbortHandle);
+
+impl Turn {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "somebody has to speak as long as the turn is held, and no longer"
+    )]
+    fn of(link: Link) -> Self {
+        let speaks = tokio::spawn(async move {
+            while link.rows(&Statement::new("SELECT 1::BIGINT", [])).await.is_ok() {
+                sleep(SILENCE / 4).await;
+            }
+        });
+        Self(speaks.abort_handle())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Store for Postgres {
     fn append<'a>(&'a self, entry: &'a Entry, row: &'a Row) -> Pending<'a, ()> {
         Box::pin(self.writer.append(&self.server, entry, row))
@@ -141,9 +175,12 @@ impl Store for Postgres {
     fn turn(&self) -> Pending<'_, Box<dyn Send>> {
         Box::pin(async {
             let link = self.server.link().await?;
-            lock::wait(&link, of_turn(&self.account)).await?;
-            // The lock is the session's, and the session ends with the link.
-            Ok(Box::new(link) as Box<dyn Send>)
+            lock::wait(&link, of_turn(&self.account), SILENCE).await?;
+            Ok(Box::new(Turn::of(link)) as Box<dyn Send>)
         })
+    }
+
+    fn mends(&self) -> bool {
+        true
     }
 }

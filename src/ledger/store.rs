@@ -140,6 +140,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Whether a writer can still write. False only if it is proven that it cannot.
     fn is_alive<'a>(&'a self, writer: &'a str) -> Pending<'a, bool>;
 
-    /// Waits until no other process buys for the account. As long as the guard is held, none does.
+    /// Waits until no other process buys for the account. As long as the guard is held, none does; a store that is asked
+    /// over a connection may take the guard for gone when that is lost.
     fn turn(&self) -> Pending<'_, Box<dyn Send>>;
+
+    /// Whether a write that failed may be done later: a connection is made anew, and a disk that has failed is not believed
+    /// again.
+    fn mends(&self) -> bool {
+        false
+    }
 }

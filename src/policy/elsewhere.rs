@@ -1,9 +1,11 @@
 //! What other replicas do, as far as it concerns what is kept, watched and waited for here.
 //!
 //! That nothing is heard does not mean that nothing was said. So the server is asked again and again over the connection that
-//! listens, and only for a while after it was is it believed that everything is known. Absent here: a decision; and a
+//! listens, and only for a while after it was is it believed that everything is known. Whoever buys is not told of it before all
+//! know that it was being sent, or cannot believe that any more. Absent here: a decision; and a
 //! connection, which the board has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
@@ -21,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) const GOOD_FOR: Duration = Duration::from_secs(3);
 
 /// Hears, for ever.
-pub async fn hear(hearing: &dyn Hearing, traffic: &Traffic, desk: &Desk) {
+pub async fn hear(hearing: &Arc<dyn Hearing>, traffic: &Traffic, desk: &Desk) {
     let mut ear = Ear { hearing, traffic, desk, notices: hearing.notices(), has_missed: false };
     ear.missed();
     let mut is_swept = false;
@@ -33,7 +35,8 @@ pub async fn hear(hearing: &dyn Hearing, traffic: &Traffic, desk: &Desk) {
         match pulse {
             // Of what was said between two sessions nobody knows which of them the answer came over.
             Ok(_) if ear.has_missed => continue,
-            Ok(pulse) => traffic.shelf.hears(&pulse, GOOD_FOR),
+            // Whom others do not take to be there, they do not wait for.
+            Ok(pulse) => traffic.shelf.hears(&pulse, GOOD_FOR.min(pulse.lease)),
             Err(trouble) => tracing::debug!(%trouble, "other replicas are not heard"),
         }
         if !is_swept {
@@ -45,7 +48,7 @@ pub async fn hear(hearing: &dyn Hearing, traffic: &Traffic, desk: &Desk) {
 }
 
 struct Ear<'a> {
-    hearing: &'a dyn Hearing,
+    hearing: &'a Arc<dyn Hearing>,
     traffic: &'a Traffic,
     desk: &'a Desk,
     notices: Receiver<Notice>,
@@ -97,7 +100,14 @@ impl Ear<'_> {
             Some(Told::Written(operation, is_sent)) => {
                 self.traffic.shelf.written(&operation, is_sent);
                 self.desk.hears();
+                if is_sent {
+                    let hearing = self.hearing.clone();
+                    self.traffic.shelf.spawn(async move {
+                        let _waited_for_in_vain = hearing.knows(&operation).await;
+                    });
+                }
             }
+            Some(Told::Known(operation, replica)) => self.desk.is_known_by(operation, replica),
             None => {}
         }
     }
@@ -113,8 +123,6 @@ impl Ear<'_> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
-
-    use std::sync::Arc;
 
     use tokio::time::sleep;
     use tokio_util::task::TaskTracker;
@@ -146,7 +154,7 @@ mod tests {
             let replica = server.replica("here");
             traffic.is_shared_by(Arc::new(replica.clone()), Arc::new(replica.clone()));
             let cache = Cache::new(traffic.shelf.clone(), Provider::fine());
-            let (ear, listening) = (replica.clone(), desk.clone());
+            let (ear, listening): (Arc<dyn Hearing>, _) = (Arc::new(replica.clone()), desk.clone());
             tokio::spawn(async move { hear(&ear, &traffic, &listening).await });
             Self { cache, desk, replica }
         }

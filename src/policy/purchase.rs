@@ -6,6 +6,7 @@
 mod begin;
 mod desk;
 mod expiring;
+mod heard;
 mod local;
 mod news;
 mod order;

@@ -123,9 +123,10 @@ impl Evidence {
             _ => (Some(Says::Silent), Vec::new()),
         };
         let base = base(&before, &others);
-        let since: Vec<&&Record> = others.iter().filter(|other| has_paid_since(other, base.at_ms)).collect();
-        // Of what was sent at nobody knows what time, the money may be on either side.
-        let clear = since.iter().all(|other| other.before.is_some());
+        let since: Vec<&&Record> = others.iter().filter(|other| has_paid_since(other, &base)).collect();
+        // Of what was sent at nobody knows what time, or ended while this look was taken, the money may be on either side.
+        let meanwhile = |other: &Record| now.place.is_some_and(|place| other.place > place);
+        let clear = since.iter().all(|other| other.before.is_some() && !meanwhile(other));
         let moves = match (&base.moves, &now.moves) {
             (Some(base), Some(now)) if clear => moved(record.price_vnd, base, now, &since),
             _ => Says::Silent,
@@ -144,7 +145,7 @@ impl Evidence {
             }
             _ => Says::Silent,
         };
-        let crowded = is_crowded(record, &before, base.at_ms, &others, rules);
+        let crowded = is_crowded(record, &before, &base, &others, rules);
         Self { listing, moves, wallet, services, crowded }
     }
 
@@ -172,23 +173,43 @@ impl Evidence {
 fn base(before: &Sight, others: &[&Record]) -> Sight {
     let mut base = before.clone();
     let sent_earlier = |other: &Record, base: &Sight| {
-        let earlier = other.before.as_ref().filter(|look| look.at_ms < base.at_ms);
-        earlier.filter(|_| has_paid_since(other, base.at_ms)).cloned()
+        let earlier = other.before.as_ref().filter(|look| is_earlier(look, base));
+        earlier.filter(|_| has_paid_since(other, base)).cloned()
     };
-    while let Some(earlier) = others.iter().find_map(|other| sent_earlier(other, &base)) {
+    // Each look is earlier than the one before it, unless clocks contradict places: then this ends all the same.
+    for _ in others {
+        let Some(earlier) = others.iter().find_map(|other| sent_earlier(other, &base)) else { break };
         base = earlier;
     }
     base
 }
 
-/// Whether an operation has cost something and was written to have since a moment.
-fn has_paid_since(other: &Record, at_ms: i64) -> bool {
-    other.posted_vnd > 0 && other.changed_ms >= at_ms
+/// Whether an operation has cost something and was written to have since a look.
+fn has_paid_since(other: &Record, look: &Sight) -> bool {
+    other.posted_vnd > 0 && is_written_since(other, look)
+}
+
+/// Whether the latest entry of an operation was written after a look was begun. The ledger's own order says so, because the
+/// clocks of two replicas differ by more than what lies between two purchases; a clock only says it of what an earlier
+/// version wrote.
+fn is_written_since(other: &Record, look: &Sight) -> bool {
+    match look.place.filter(|_| other.place > 0 && !planted!(ClocksCompared)) {
+        Some(place) => other.place > place,
+        None => other.changed_ms >= look.at_ms,
+    }
+}
+
+/// Whether a look was taken before another.
+fn is_earlier(look: &Sight, other: &Sight) -> bool {
+    match look.place.zip(other.place).filter(|_| !planted!(ClocksCompared)) {
+        Some((look, other)) => look < other,
+        None => look.at_ms < other.at_ms,
+    }
 }
 
 /// Whether another operation could explain what was seen: one that is in doubt itself, or one that ended so shortly
 /// before that its traces may only show now.
-fn is_crowded(record: &Record, before: &Sight, base_ms: i64, others: &[&Record], rules: Rules) -> bool {
+fn is_crowded(record: &Record, before: &Sight, base: &Sight, others: &[&Record], rules: Rules) -> bool {
     if planted!(NobodyElse) {
         return false;
     }
@@ -201,8 +222,8 @@ fn is_crowded(record: &Record, before: &Sight, base_ms: i64, others: &[&Record],
         let lately = carried_out && other.changed_ms.saturating_add(rules.quiet_ms) >= before.at_ms;
         // What was sent later is counted, and so explains itself.
         let uncounted = carried_out
-            && other.changed_ms < base_ms
-            && other.changed_ms.saturating_add(rules.quiet_ms) >= base_ms;
+            && !is_written_since(other, base)
+            && other.changed_ms.saturating_add(rules.quiet_ms) >= base.at_ms;
         // With a list, only what would look the same in it counts; and a new service that is another's by name is no
         // riddle. What grows, though, grows for everyone.
         let in_list = alike && (doubtful || (lately && (grows || other.services.is_empty())));
@@ -265,6 +286,7 @@ mod tests {
     fn sight(at_ms: i64, wallet: i64, marks: &[u64], items: &[&str]) -> Sight {
         let item = |id: &&str| Item { id: (*id).into(), fits: id.starts_with('w'), worth: None };
         Sight {
+            place: None,
             at_ms,
             wallet_vnd: Some(wallet),
             moves: Some(Marks { marks: marks.to_vec(), amounts: vec![100; marks.len()] }),
@@ -352,6 +374,29 @@ mod tests {
         let absent =
             |others: &[Record]| matches!(weigh(&clean, &nothing, others, RULES), Verdict::Absent { .. });
         assert!(absent(&[]) && !absent(&[posted(State::Found, -1)]), "one may hide the other");
+    }
+
+    /// The clock of whoever bought before was ten seconds ahead: what it says came later, the ledger knows to have come earlier.
+    #[test]
+    fn what_came_first_is_told_by_the_ledger_and_not_by_clocks() {
+        let placed = |place, sight: Sight| Sight { place: Some(place), listing: None, ..sight };
+        let before = placed(5, sight(0, 1000, &[1], &[]));
+        let record = Record { before: Some(before), place: 7, ..record() };
+        let other = |looked, place| Record {
+            id: "other".into(),
+            identity: vec![1],
+            state: State::Succeeded.into(),
+            posted_vnd: 100,
+            changed_ms: 10_000,
+            place,
+            before: Some(placed(looked, sight(9_000, 1000, &[1], &[]))),
+            ..record.clone()
+        };
+        let now = placed(9, sight(20_000, 900, &[1, 2], &[]));
+        let wallet = |other: Record| Evidence::of(&record, &now, &[other], RULES).wallet;
+        assert_eq!(wallet(other(2, 4)), Says::Yes, "the other was there already");
+        assert_eq!(wallet(other(6, 8)), Says::No, "the other came later, and its money is all there is");
+        assert_eq!(wallet(other(6, 10)), Says::Silent, "the other ended while it was looked at");
     }
 
     #[test]

@@ -58,6 +58,18 @@ bugs! {
     KeyWithoutCaller,
     /// What was found to be in doubt at the start is left alone.
     NoReconciliation,
+    /// Whoever cannot reach the store sends all the same.
+    SentWithoutStore,
+    /// The turn is only a process's own.
+    TurnOnlyLocal,
+    /// Whoever has lost the turn with its connection goes on as if it had it.
+    LostTurnUnnoticed,
+    /// A process that begins anew takes the name of the one before it.
+    NameUsedAgain,
+    /// What came first is told by the clocks of different machines.
+    ClocksCompared,
+    /// Who was taken for dead writes its own outcome over what was decided meanwhile.
+    DecisionOverwritten,
 }
 
 thread_local! {

@@ -184,6 +184,13 @@ pub struct Record {
     /// Readings made since it is in doubt. Not kept over a restart.
     #[prost(uint32, tag = "30")]
     pub looked: u32,
+    /// The place in the ledger of the latest entry about it; 0 if it is in none.
+    #[prost(int64, tag = "31")]
+    pub place: i64,
+    /// The place of the entry with which it was last begun to be sent; 0 if it never was, or by a version that did not
+    /// write that down.
+    #[prost(int64, tag = "32")]
+    pub begun: i64,
 }
 
 /// Why an operation did not succeed.
@@ -221,6 +228,10 @@ pub struct Sight {
     /// The things that the operation adds to or changes.
     #[prost(message, optional, tag = "4")]
     pub listing: Option<Listing>,
+    /// The place of the latest entry in the ledger when the look began. Clocks of several replicas differ, and places do
+    /// not: what has a higher one was written later. Missing in what earlier versions saw.
+    #[prost(int64, optional, tag = "5")]
+    pub place: Option<i64>,
 }
 
 /// Movements of the wallet that could be debits: of each a mark that tells it from others, and its amount.

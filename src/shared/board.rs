@@ -9,7 +9,7 @@ use tokio::sync::broadcast;
 
 use super::{Answers, Asked, Found, Hearing, Notice, Pending, Pulse, Reading, Shared, Sighted, Sights, Told};
 use crate::ambient;
-use crate::database::{Cells, Statement, Trouble, Value, said, unexpected};
+use crate::database::{Cells, Statement, Trouble, Value, all, said, unexpected};
 
 /// What the server's clock shows, in milliseconds since 1970, the rest cut off.
 const NOW: &str = "FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
@@ -229,13 +229,31 @@ impl Hearing for Board {
 
     fn pulse(&self) -> Pending<'_, Pulse> {
         let text = format!(
-            "SELECT {NOW}, {PLACE}, (SELECT id FROM operations WHERE account = $1 AND sending = 1 LIMIT 1)"
+            "SELECT {NOW}, {PLACE}, (SELECT id FROM operations WHERE account = $1 AND sending = 1 LIMIT 1), \
+             COALESCE((SELECT until_ms FROM replicas WHERE account = $1 AND name = $2), 0) - {NOW}"
         );
-        let statement = Statement::new(text, [Value::from(&*self.shared.account)]);
+        let statement = Statement::new(text, [&*self.shared.account, &*self.shared.name].map(Value::from));
         Box::pin(async {
             let (reading, mut row) = self.row(statement).await?.ok_or_else(nothing)?;
-            let place = row.number()?;
-            Ok(Pulse { reading, place, sending: row.maybe_text()?.map(Arc::from) })
+            let (place, sending) = (row.number()?, row.maybe_text()?.map(Arc::from));
+            let lease = Duration::from_millis(u64::try_from(row.number()?).unwrap_or(0));
+            Ok(Pulse { reading, place, sending, lease })
+        })
+    }
+
+    fn knows<'a>(&'a self, operation: &'a str) -> Pending<'a, ()> {
+        let known = self.say(Told::KNOWN, operation);
+        let statement = said(&format!("{known} {}", self.shared.name));
+        Box::pin(async { self.change(statement).await.map(drop) })
+    }
+
+    fn others(&self) -> Pending<'_, Vec<Arc<str>>> {
+        let text =
+            format!("SELECT name FROM replicas WHERE account = $1 AND name <> $2 AND until_ms > {NOW}");
+        let statement = Statement::new(text, [&*self.shared.account, &*self.shared.name].map(Value::from));
+        Box::pin(async move {
+            let rows = self.shared.session.rows(&statement).await?;
+            all(rows, |mut row| row.text().map(Arc::from))
         })
     }
 

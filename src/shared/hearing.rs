@@ -4,6 +4,7 @@
 //! answered over the same connection proves that everything said before was heard. Absent here: what is done about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -20,14 +21,17 @@ pub enum Told {
     Answered(Arc<str>),
     /// Something was written down of this operation, and whether it is being sent and takes money.
     Written(Arc<str>, bool),
+    /// That this operation is being sent is known by this replica.
+    Known(Arc<str>, Arc<str>),
 }
 
 impl Told {
-    /// The words of the four, in that order.
+    /// Their words, in that order.
     pub(super) const SEEN: &'static str = "seen";
     pub(super) const STIRRED: &'static str = "stir";
     pub(super) const ANSWERED: &'static str = "answered";
     pub(super) const WRITTEN: &'static str = "ledger";
+    pub(super) const KNOWN: &'static str = "known";
 
     /// Reads what was said, if it is for this account and known here. What a newer gizad says is not always.
     #[must_use]
@@ -39,6 +43,7 @@ impl Told {
             Self::STIRRED => Some(Self::Stirred(name)),
             Self::ANSWERED => Some(Self::Answered(name)),
             Self::WRITTEN => Some(Self::Written(name, words.next()? == "1")),
+            Self::KNOWN => Some(Self::Known(name, words.next()?.into())),
             _ => None,
         }
     }
@@ -60,6 +65,12 @@ pub trait Hearing: Send + Sync {
     /// is answered.
     fn pulse(&self) -> Pending<'_, Pulse>;
 
+    /// Tells all that this replica knows that an operation is being sent.
+    fn knows<'a>(&'a self, operation: &'a str) -> Pending<'a, ()>;
+
+    /// The other replicas that are there: no other one can take anything for fresh without asking the server first.
+    fn others(&self) -> Pending<'_, Vec<Arc<str>>>;
+
     /// Forgets what was shown to others long ago by somebody who is gone.
     fn sweep(&self) -> Pending<'_, ()>;
 }
@@ -73,6 +84,8 @@ pub struct Pulse {
     pub place: i64,
     /// The operation that is being sent and takes money, if there is one.
     pub sending: Option<Arc<str>>,
+    /// For how long this replica is taken by others to be there; zero if it is not.
+    pub lease: Duration,
 }
 
 #[cfg(test)]
@@ -84,6 +97,7 @@ mod tests {
         let read = |said: &str| Told::read("abc", said);
         assert_eq!(read("abc seen 01ff"), Some(Told::Seen("01ff".into())));
         assert_eq!(read("abc ledger op_1 1"), Some(Told::Written("op_1".into(), true)));
+        assert_eq!(read("abc known op_1 pod-2"), Some(Told::Known("op_1".into(), "pod-2".into())));
         assert_eq!(read("abc ledger op_1 0"), Some(Told::Written("op_1".into(), false)));
         assert_eq!(read(&Told::say("abc", Told::ANSWERED, "02")), Some(Told::Answered("02".into())));
         for other in ["abcd seen 01", "abc", "abc seen", "abc pace 1 2", "ab c seen 01", ""] {

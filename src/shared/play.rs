@@ -295,6 +295,20 @@ impl Hearing for Replica {
                 reading: Self::reading(state),
                 place: state.place,
                 sending: state.sending.clone(),
+                lease: Duration::from_secs(3),
+            })
+        })
+    }
+
+    fn knows<'a>(&'a self, operation: &'a str) -> Pending<'a, ()> {
+        Box::pin(async move { self.does(|state, own| state.say(Told::KNOWN, &format!("{operation} {own}"))) })
+    }
+
+    fn others(&self) -> Pending<'_, Vec<Arc<str>>> {
+        Box::pin(async {
+            self.does(|state, own| {
+                let others = state.replicas.iter().filter(|(name, ear)| *name != own && ear.is_there);
+                others.map(|(name, _)| name.clone()).collect()
             })
         })
     }

@@ -19,6 +19,7 @@ mod audit;
 mod cache;
 mod canaries;
 mod certificates;
+mod chaos;
 mod cli;
 #[path = "../client/codec.rs"]
 mod codec;

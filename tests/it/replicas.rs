@@ -211,6 +211,38 @@ async fn a_replica_that_stands_still_keeps_what_it_is_at() {
     }
 }
 
+/// A replica that was given the turn while it stands still loses it again: it has begun nothing yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stands_still_keeps_no_turn_that_it_only_waited_for() {
+    let name = unique();
+    let provider = Arc::new(Provider::open());
+    let one = replica(&provider.url, &server(), &[]);
+    let two = replica(&provider.url, &format!("{}?application_name={name}", server()), &[]);
+    provider.order(json!({"kind": "delay", "ms": 1000, "action": "create_vps"})).await;
+    let first = tokio::spawn(buying(&one, "first", "first"));
+    came(&provider, "first").await;
+    let waits = tokio::spawn(buying(&two, "waits", "waits"));
+    let (client, connection) =
+        tokio_postgres::connect(&server(), tokio_postgres::NoTls).await.expect("a server");
+    tokio::spawn(connection);
+    let waiting = "SELECT 1 FROM pg_stat_activity JOIN pg_locks USING (pid) \
+                   WHERE application_name = $1 AND locktype = 'advisory' AND NOT granted";
+    until("it waits for its turn", async || {
+        !client.query(waiting, &[&name]).await.expect("asked").is_empty()
+    })
+    .await;
+    two.signal("STOP");
+    let first = first.await.expect("not panicked").expect("gizad answers");
+    assert_eq!(Told::of(&first), Told::Succeeded, "{}", first.text);
+    let next = buy(&one, "next", "next").await;
+    assert_eq!(Told::of(&next), Told::Succeeded, "{}", next.text);
+    two.signal("CONT");
+    let waited = waits.await.expect("not panicked").expect("gizad answers");
+    let told = Told::of(&waited);
+    assert!(matches!(told, Told::Succeeded | Told::NotSent), "{}", waited.text);
+    assert_eq!(provider.bought("waits").await, usize::from(told == Told::Succeeded));
+}
+
 /// A replica whose sessions are gone while it stands still is taken for dead. What it learns when it wakes changes nothing
 /// that is known by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

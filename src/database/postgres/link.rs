@@ -211,10 +211,15 @@ impl Link {
         change(&self.client, statement).await.map(drop)
     }
 
-    /// Lets the server take as long as it takes.
-    pub(crate) async fn without_limits(&self) -> Result<(), Trouble> {
-        let lifted = self.client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0");
-        self.in_time(async { lifted.await.map_err(|error| trouble(&error)) }).await
+    /// Lets the server take as long as it takes, and has it end this session when it has answered and hears nothing for so
+    /// long: then whoever asked stands still. Servers before PostgreSQL 14 do not count that time.
+    pub(crate) async fn at_leisure(&self, silence: Duration) -> Result<(), Trouble> {
+        let ms = silence.as_millis();
+        let wish = format!(
+            "SET statement_timeout = 0; SET lock_timeout = 0; \
+             SELECT set_config(name, '{ms}', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+        );
+        self.in_time(async { self.client.batch_execute(&wish).await.map_err(|error| trouble(&error)) }).await
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {

@@ -1,6 +1,8 @@
 //! Locks that a session holds and the server lets go of when the session ends, whatever it ended by. Absent here: a
 //! lock that runs out.
 
+use std::time::Duration;
+
 use ring::digest::{SHA256, digest};
 
 use super::link::Link;
@@ -28,9 +30,9 @@ pub(crate) async fn take(link: &Link, key: Key) -> Result<bool, Trouble> {
     is_true(link.rows(&key.asked("SELECT pg_try_advisory_lock($1)")).await?)
 }
 
-/// Waits until a lock is free, and takes it.
-pub(crate) async fn wait(link: &Link, key: Key) -> Result<(), Trouble> {
-    link.without_limits().await?;
+/// Waits until a lock is free, and takes it. It is let go of when nothing is said over the link for so long.
+pub(crate) async fn wait(link: &Link, key: Key, silence: Duration) -> Result<(), Trouble> {
+    link.at_leisure(silence).await?;
     link.change_at_leisure(&key.asked("SELECT pg_advisory_lock($1)")).await
 }
 

@@ -59,6 +59,11 @@ impl Shelf {
         self.memory.is_shared();
     }
 
+    /// Does something that nobody waits for.
+    pub(in crate::policy) fn spawn(&self, what: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(what);
+    }
+
     /// Whether there are any.
     pub(in crate::policy) fn is_shared(&self) -> bool {
         self.together.get().is_some()

@@ -1,13 +1,13 @@
 //! The moment from which on a purchase is known: it is decided, written down, and then sent. What it is decided from and
 //! its record are one.
 
-use super::refused::{impossible, key_reused, twin_in_doubt, unread, unwritten};
-use super::run::{Job, Look, Told, World, needs_approval, same_key, settled, want};
+use super::refused::{impossible, key_reused, outrun, twin_in_doubt, unread, unwritten};
+use super::run::{Job, Look, Told, World, anywhere, is_outrun, needs_approval, same_key, settled, want};
 use super::send::{finish, send};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
-    Admission, Event, Limits, Record, Spent, State, Want, admit, calendar, exceeded, planted, step,
+    Admission, Event, Limits, Record, Sight, Spent, State, Want, admit, calendar, exceeded, planted, step,
 };
 
 /// Decides, writes down, and goes on to send: what the decision is made from and its record are one.
@@ -19,7 +19,13 @@ pub(super) async fn begin<W: World>(
 ) -> Result<Told, Fault> {
     let mut committed = false;
     loop {
-        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
+        let head = match ledger.head().await {
+            Err(_) if planted!(SentWithoutStore) => {
+                let next = step(&job.record, Event::Begin, world.now_ms());
+                return Ok(send(ledger, world, next.map_err(|wrong| impossible(wrong.0))?.record).await);
+            }
+            head => head.map_err(|trouble| unwritten(&trouble))?,
+        };
         let same = same_key(ledger, job).await?;
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
         let mut record = match admit(&want(job), same.as_ref(), &open) {
@@ -34,6 +40,9 @@ pub(super) async fn begin<W: World>(
         };
         let now_ms = world.now_ms();
         if let Some(look) = &look {
+            if is_outrun(ledger, &look.sight, &record.id, head.place()).await.map_err(|t| unwritten(&t))? {
+                return Err(outrun());
+            }
             (record.price_vnd, record.before) = (look.price_vnd, Some(look.sight.clone()));
             if let Some(price) = look.price_vnd.filter(|_| job.limits.is_any()) {
                 let spent =
@@ -85,7 +94,7 @@ pub(super) async fn consented<W: World>(
     let unknown = |trouble: &Trouble| Told::Refused(Box::new(unread(trouble)));
     let _here = turn.lock().await;
     // Both turns are held until it has ended.
-    let _anywhere = match ledger.store().turn().await {
+    let _anywhere = match anywhere(ledger).await {
         Ok(turn) => turn,
         Err(trouble) => return unknown(&trouble),
     };
@@ -107,14 +116,40 @@ async fn consented_now<W: World>(
     record: &Record,
     limits: &Limits,
 ) -> Result<Record, Fault> {
-    settled(ledger, world).await?;
-    let look = world.look().await?;
+    let place = settled(ledger, world).await?;
+    let look = world.look().await?.behind(Some(place));
     if look.price_vnd != record.price_vnd {
         let detail = "its price is not any more what was consented to; it still waits, and can be given up";
         return Err(Fault::new(Reason::PriceTooHigh, detail));
     }
-    let mut before = record.clone();
-    before.before = Some(look.sight);
+    loop {
+        // Also when somebody gives it up meanwhile, or another purchase was begun: then nothing is sent.
+        let head = ledger.head().await.map_err(|trouble| unwritten(&trouble))?;
+        let stands = ledger.by_id(&record.id).await.map_err(|trouble| unwritten(&trouble))?;
+        if stands.is_none_or(|stands| stands.place != record.place) {
+            return Err(unwritten(&Trouble::Taken));
+        }
+        if is_outrun(ledger, &look.sight, &record.id, head.place()).await.map_err(|t| unwritten(&t))? {
+            return Err(outrun());
+        }
+        let next = allowed(ledger, world, record, &look.sight, limits).await?;
+        match ledger.append_at(head, &next).await {
+            Ok(()) => return Ok(next),
+            Err(Trouble::Taken) => {}
+            Err(trouble) => return Err(unwritten(&trouble)),
+        }
+    }
+}
+
+/// What it becomes when it is sent now, if neither its caller's budget nor another operation stands against it.
+async fn allowed<W: World>(
+    ledger: &Ledger,
+    world: &W,
+    record: &Record,
+    sight: &Sight,
+    limits: &Limits,
+) -> Result<Record, Fault> {
+    let mut before = Record { before: Some(sight.clone()), ..record.clone() };
     ledger.store().writer().clone_into(&mut before.owner);
     let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
     let now_ms = world.now_ms();
@@ -135,7 +170,5 @@ async fn consented_now<W: World>(
         return Err(twin_in_doubt(&twin, &record.caller));
     }
     let next = step(&before, Event::Begin, world.now_ms()).map_err(|wrong| impossible(wrong.0))?;
-    // Also when somebody gives it up meanwhile: then nothing is sent.
-    ledger.update(record, &next.record).await.map_err(|trouble| unwritten(&trouble))?;
     Ok(next.record)
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use super::Below;
+use super::heard::Heard;
 use super::run::Told;
 use super::sight::Eyes;
 use super::{Options, run};
@@ -45,6 +46,8 @@ pub struct Desk {
     forget: OnceLock<Forget>,
     /// Counts the looks before a purchase against its caller's share.
     charge: OnceLock<Charge>,
+    /// Which other replicas know of what is being sent.
+    pub(super) heard: Heard,
 }
 
 /// What is done once it is known that the account has changed.
@@ -107,6 +110,13 @@ impl Running {
         state.committed
     }
 
+    /// Whether anybody waits for it whose time is not up, or nobody ever did.
+    pub(super) fn is_awaited(&self) -> bool {
+        let (state, now) = (self.lock(), ambient::instant());
+        let waits = |deadline: &Deadline| deadline.end().is_none_or(|end| end > now);
+        state.committed || state.deadlines.is_empty() || state.deadlines.iter().any(waits)
+    }
+
     pub(super) fn is_committed(&self) -> bool {
         self.lock().committed
     }
@@ -167,6 +177,7 @@ impl Desk {
             closing: AtomicBool::new(false),
             forget: OnceLock::new(),
             charge: OnceLock::new(),
+            heard: Heard::default(),
         }
     }
 

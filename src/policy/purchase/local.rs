@@ -227,6 +227,7 @@ async fn approve(desk: &Arc<Desk>, ledger: &Ledger, call: &Call) -> Result<Reply
         let job = begin::consented(&ledger_, &desk_.turn, &provider, &consented.id, &limits);
         let told = part.whole(job).await;
         desk_.announce();
+        desk_.heard.before(&told).await;
         let _heard = task.tell(told);
     });
     let end = call.deadline.end().unwrap_or_else(ambient::instant);

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout_at};
 use super::Below;
 use super::desk::{Desk, Running};
 use super::part::Part;
-use super::run::{Job, Look, Told, World, run};
+use super::run::{Job, Look, Told, World, ended, run};
 use super::shown;
 use super::sight::{self, Eyes};
 use crate::ambient;
@@ -40,21 +40,25 @@ pub(super) async fn place(desk: Arc<Desk>, call: Call) -> Result<Reply, Fault> {
         limits: options.limits(call.caller.as_str()),
         approval_from_vnd: options.approval_from_vnd,
     };
-    let running = match begin(&desk, &ledger, &call, job, options.time) {
-        Ok(running) => running,
-        Err(fault) => return Err(fault),
-    };
+    let (running, is_joined) = begin(&desk, &ledger, &call, job, options.time)?;
+    // Who waits here for a turn does not hear of what another replica has made of the same key meanwhile.
+    if is_joined
+        && !running.is_committed()
+        && let Some(record) = ended(&ledger, &call.caller, call.key.as_ref(), &running.fingerprint).await
+    {
+        return shown::answer(&desk, &ledger, call.operation, &record, true);
+    }
     wait(&desk, &ledger, &call, &running).await
 }
 
-/// Begins the job in a task of its own, or joins the one that is under way under the same key.
+/// Begins the job in a task of its own, or joins the one that is under way under the same key; says which.
 fn begin(
     desk: &Arc<Desk>,
     ledger: &Ledger,
     call: &Call,
     job: Job,
     time: Duration,
-) -> Result<Arc<Running>, Fault> {
+) -> Result<(Arc<Running>, bool), Fault> {
     let place = call.key.as_ref().filter(|_| !job.validate_only);
     let place = place.map(|key| (call.caller.as_str().to_owned(), key.as_str().to_owned()));
     let mut all = desk.running();
@@ -67,7 +71,7 @@ fn begin(
         }
         running.join(&call.deadline);
         call.trace.joins(&running.trace);
-        return Ok(running.clone());
+        return Ok((running.clone(), true));
     }
     let part = Part::new(&call.trace, call.operation);
     let running = Running::new(job.record.id.clone(), job.record.fingerprint.clone(), part.trace());
@@ -84,7 +88,8 @@ fn begin(
         eyes: desk.eyes(true),
         ledger: ledger.clone(),
         running: running.clone(),
-        charged: Some(desk.clone()),
+        desk: desk.clone(),
+        is_charged: true,
     };
     let at_work = (!job.validate_only).then(|| desk.takes_up(&running));
     let (desk, ledger, task) = (desk.clone(), ledger.clone(), running.clone());
@@ -92,6 +97,7 @@ fn begin(
         let _at_work = at_work;
         let left = Left { desk: &desk, place, running: &task };
         let told = part.whole(run(&ledger, &desk.turn, &provider, &job)).await;
+        desk.heard.before(&told).await;
         // Before anybody is told: whoever asks again then finds what is written down, and not a job that is over.
         drop(left);
         desk.announce();
@@ -99,7 +105,7 @@ fn begin(
             log_unheard(&told);
         }
     });
-    Ok(running)
+    Ok((running, false))
 }
 
 /// What became of a job when all who waited for it have been answered before.
@@ -228,15 +234,16 @@ pub(super) struct Provider {
     eyes: Eyes,
     ledger: Ledger,
     running: Arc<Running>,
-    /// Where its looks are counted against its caller. What somebody has consented to was counted when it was asked for.
-    charged: Option<Arc<Desk>>,
+    desk: Arc<Desk>,
+    /// Whether its looks are counted against its caller. What somebody has consented to was counted when it was asked for.
+    is_charged: bool,
 }
 
 impl Provider {
     /// For an operation that nobody waits for.
-    pub(super) fn unasked(desk: &Desk, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
+    pub(super) fn unasked(desk: &Arc<Desk>, ledger: &Ledger, call: Call, running: Arc<Running>) -> Self {
         let (below, eyes) = (desk.below(), desk.eyes(true));
-        Self { call, below, eyes, ledger: ledger.clone(), running, charged: None }
+        Self { call, below, eyes, ledger: ledger.clone(), running, desk: desk.clone(), is_charged: false }
     }
 }
 
@@ -251,8 +258,8 @@ impl World for Provider {
 
     async fn look(&self) -> Result<Look, Fault> {
         let (operation, request) = (self.call.operation, &self.call.request);
-        if let Some(desk) = &self.charged {
-            desk.charge(&self.call.caller)?;
+        if self.is_charged {
+            self.desk.charge(&self.call.caller)?;
         }
         let (sight, price) =
             tokio::join!(self.eyes.see(operation, request), self.eyes.price(operation, request));
@@ -287,8 +294,16 @@ impl World for Provider {
         self.running.commit()
     }
 
+    fn is_awaited(&self) -> bool {
+        self.running.is_awaited()
+    }
+
     fn is(&self, operation: &str) {
         self.running.is(operation);
+    }
+
+    fn loses(&self, operation: &str) {
+        self.desk.lose(operation.to_owned());
     }
 
     fn is_sent_elsewhere(&self, operation: &str) {

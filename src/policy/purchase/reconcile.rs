@@ -94,11 +94,13 @@ pub(super) async fn look(desk: &Desk, ledger: &Ledger, record: &Record) -> Resul
 }
 
 async fn look_once(desk: &Desk, ledger: &Ledger, record: &Record) -> Result<Record, Fault> {
+    let place = ledger.head().await.map_err(|trouble| unwritten(&trouble))?.place();
     let sight = match desk.asked(ledger, record) {
         Some((operation, request)) if record.spends => desk.eyes(false).see(operation, &request).await?,
         // What moves no money leaves no trace that is known.
         _ => Sight { at_ms: ambient::unix_millis(), ..Sight::default() },
     };
+    let sight = Sight { place: Some(place), ..sight };
     let record =
         judged(ledger, record, sight, desk.options().rules).await.map_err(|trouble| unwritten(&trouble))?;
     if record.state() != State::InDoubt {

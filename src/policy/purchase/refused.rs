@@ -28,6 +28,13 @@ pub(super) fn unwritten(trouble: &Trouble) -> Fault {
     fault.with_private(trouble.to_string())
 }
 
+/// Its turn was lost with a connection, and another purchase came between the look at the account and this.
+pub(super) fn outrun() -> Fault {
+    let detail = "the connection to the record of purchases was lost while the account was looked at, and another purchase came \
+                  first; nothing was sent";
+    Fault { retry_after: Some(SOON), ..Fault::new(Reason::LedgerUnavailable, detail) }
+}
+
 pub(super) fn impossible(state: State) -> Fault {
     Fault::new(Reason::Internal, format!("an operation cannot be begun in {}", state.as_str()))
 }

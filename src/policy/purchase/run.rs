@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::begin::begin;
 use super::refused::{key_reused, twin_in_doubt, unread, unwritten};
+use crate::call::{Caller, Key};
 use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{
@@ -30,8 +31,14 @@ pub(super) trait World: Send + Sync {
     fn send(&self) -> impl Future<Output = Ending> + Send;
     /// The moment from which on it may be sent. False if nobody waits for it any more, and then it never is.
     fn commit(&self) -> bool;
+    /// Whether anybody still waits for it.
+    fn is_awaited(&self) -> bool {
+        true
+    }
     /// It is an operation that was known before: what comes of it belongs to that.
     fn is(&self, _operation: &str) {}
+    /// What became of an operation cannot be written down: its writer lives, and nobody is at it any more.
+    fn loses(&self, _operation: &str) {}
     /// It is an operation that somebody else is sending.
     fn is_sent_elsewhere(&self, _operation: &str) {}
 }
@@ -44,6 +51,13 @@ pub(super) struct Look {
     pub(super) price_vnd: Option<i64>,
     /// Where that stands, or why it cannot be known.
     pub(super) source: String,
+}
+
+impl Look {
+    /// Taken when this was the end of the ledger.
+    pub(super) fn behind(self, place: Option<i64>) -> Self {
+        Self { sight: Sight { place, ..self.sight }, ..self }
+    }
 }
 
 /// What is to be bought, and on what terms.
@@ -111,11 +125,16 @@ async fn attempt<W: World>(
     // One purchase at a time, so that what moves meanwhile has one explanation.
     let alone = !planted!(NoTurn) && !job.validate_only;
     let _here = if alone { Some(turn.lock().await) } else { None };
-    let _anywhere = if alone { Some(ledger.store().turn().await.map_err(|t| unwritten(&t))?) } else { None };
-    if alone {
-        settled(ledger, world).await?;
+    awaited(world)?;
+    let _anywhere = if alone { anywhere(ledger).await.map_err(|t| unwritten(&t))? } else { None };
+    awaited(world)?;
+    let place = if alone { Some(settled(ledger, world).await?) } else { None };
+    // Whoever had the turn before may have bought under the same key: then its answer counts, and not what speaks against
+    // buying it once more.
+    if alone && let Some(told) = known(ledger, world, job).await? {
+        return Ok(told);
     }
-    let look = world.look().await?;
+    let look = world.look().await?.behind(place);
     let objections = objections(ledger, world, job, &look).await?;
     let needs_approval = needs_approval(job, &look);
     if job.validate_only {
@@ -128,15 +147,53 @@ async fn attempt<W: World>(
     begin(ledger, world, job, Some(look)).await
 }
 
+/// What nobody waits for any more takes no turn, and no look, from what somebody waits for.
+fn awaited<W: World>(world: &W) -> Result<(), Fault> {
+    if world.is_awaited() { Ok(()) } else { Err(Fault::late(crate::contract::Effect::Spend, false)) }
+}
+
+/// The record of a caller's key for the same request, if it has ended.
+pub(super) async fn ended(
+    ledger: &Ledger,
+    caller: &Caller,
+    key: Option<&Key>,
+    fingerprint: &[u8],
+) -> Option<Record> {
+    let record = ledger.by_key(caller.as_str(), key?.as_str()).await.ok()??;
+    (record.state().is_last() && record.fingerprint == fingerprint).then_some(record)
+}
+
+/// The turn over all replicas.
+pub(super) async fn anywhere(ledger: &Ledger) -> Result<Option<Box<dyn Send>>, Trouble> {
+    if planted!(TurnOnlyLocal) {
+        return Ok(None);
+    }
+    ledger.store().turn().await.map(Some)
+}
+
 /// Waits until nothing is being sent for the account, also by a writer whose turn was lost: what is looked at while
-/// something is under way explains nothing afterwards.
-pub(super) async fn settled<W: World>(ledger: &Ledger, world: &W) -> Result<(), Fault> {
+/// something is under way explains nothing afterwards. Says up to which place of the ledger that is so.
+pub(super) async fn settled<W: World>(ledger: &Ledger, world: &W) -> Result<i64, Fault> {
     loop {
+        let place = ledger.head().await.map_err(|trouble| unwritten(&trouble))?.place();
         let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
         let sending = |record: &&Record| record.spends && record.state() == State::Sending;
-        let Some(record) = open.iter().find(sending) else { return Ok(()) };
+        let Some(record) = open.iter().find(sending) else { return Ok(place) };
         wait_for(ledger, world, record).await?;
     }
+}
+
+/// Whether another purchase was begun since a look. It cannot have been as long as the turn was held; but a session that
+/// holds it may be lost without anybody here having noticed.
+pub(super) async fn is_outrun(ledger: &Ledger, look: &Sight, own: &str, head: i64) -> Result<bool, Trouble> {
+    let Some(place) = look.place.filter(|place| *place != head) else { return Ok(false) };
+    if planted!(TurnOnlyLocal) || planted!(LostTurnUnnoticed) {
+        return Ok(false);
+    }
+    // Of what an earlier version sent it is not known where that began.
+    let begun = |other: &Record| other.begun > place || (other.begun == 0 && other.attempt > 0);
+    let since = ledger.behind(place).await?;
+    Ok(since.iter().any(|other| other.id != own && other.spends && begun(other)))
 }
 
 /// Waits a little for a writer that is sending; one that is gone leaves a doubt.

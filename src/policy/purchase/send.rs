@@ -11,6 +11,10 @@ use crate::purchase::{Effect, Ending, Event, Failure, Record, State, planted, st
 const ATTEMPTS: u32 = 3;
 /// The wait between them.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How often an outcome is tried to be written down where that may be possible later, and the longest wait between: a
+/// database that begins anew is back by then, and what the provider has answered is worth more than any evidence.
+const WRITES: u32 = 8;
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Sends what was written down, again if it is proven that nothing was sent, and tells what became of it.
 pub(super) async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -> Told {
@@ -26,11 +30,22 @@ pub(super) async fn send<W: World>(ledger: &Ledger, world: &W, record: Record) -
         }
         world.pause(PAUSE * stands.attempt).await;
         let Ok(next) = step(stands, Event::Begin, world.now_ms()) else { return told };
-        if ledger.update(stands, &next.record).await.is_err() {
+        if again_now(ledger, &next.record).await.is_err() {
             return told;
         }
         record = next.record;
     }
+}
+
+/// Writes down that it is sent again, if nothing was written since it was not sent: what others have begun or set aside
+/// meanwhile, after this one's turn was lost, was not asked about.
+async fn again_now(ledger: &Ledger, record: &Record) -> Result<(), Trouble> {
+    let head = ledger.head().await?;
+    let stands = ledger.by_id(&record.id).await?;
+    if stands.is_none_or(|stands| stands.place != head.place()) {
+        return Err(Trouble::Taken);
+    }
+    ledger.append_at(head, record).await
 }
 
 /// Writes down how the exchange ended.
@@ -49,13 +64,26 @@ pub(super) async fn finish<W: World>(ledger: &Ledger, world: &W, sent: Record, e
             stands = next.record;
             continue;
         }
-        return match ledger.update(&sent, &next.record).await {
-            Ok(()) => Told::Operation { record: Box::new(next.record), replayed: false },
-            Err(trouble) => Told::Operation {
-                record: Box::new(outrun(ledger, world, &next.record, &trouble).await),
-                replayed: false,
-            },
+        let record = match write(ledger, world, &sent, &next.record).await {
+            Ok(()) => next.record,
+            Err(trouble) => outrun(ledger, world, &next.record, &trouble).await,
         };
+        return Told::Operation { record: Box::new(record), replayed: false };
+    }
+}
+
+/// Writes down what was told, and tries again where the way to the ledger may only be away for a while. If it was written
+/// and nobody heard of it, the record is found to be what it should become, or what another has made of it.
+async fn write<W: World>(ledger: &Ledger, world: &W, sent: &Record, ended: &Record) -> Result<(), Trouble> {
+    let mut tried = 1;
+    loop {
+        match ledger.update(sent, ended).await {
+            Err(Trouble::Failed(_)) if ledger.store().mends() && tried < WRITES => {
+                world.pause(LONGEST.min(PAUSE * tried)).await;
+                tried += 1;
+            }
+            done => return done,
+        }
     }
 }
 
@@ -71,6 +99,14 @@ async fn has_moved<W: World>(world: &W, record: &Record) -> bool {
 
 /// The end could not be written down: somebody has declared this writer dead, or the ledger is broken.
 async fn outrun<W: World>(ledger: &Ledger, world: &W, ended: &Record, trouble: &Trouble) -> Record {
+    if planted!(DecisionOverwritten) && *trouble == Trouble::Taken {
+        let head = ledger.head().await;
+        if let Ok(head) = head
+            && ledger.append_at(head, ended).await.is_ok()
+        {
+            return ended.clone();
+        }
+    }
     if let (Trouble::Taken, Ok(Some(stands))) = (trouble, ledger.by_id(&ended.id).await) {
         // Whoever waited long enough for the answer knows better than the evidence.
         let found = Event::Resolved {
@@ -88,7 +124,9 @@ async fn outrun<W: World>(ledger: &Ledger, world: &W, ended: &Record, trouble: &
         }
         return stands;
     }
-    // What is not on the disk is not told as if it were: after a restart this is in doubt.
+    // What is not on the disk is not told as if it were: after a restart this is in doubt, and without one as soon as the
+    // ledger can be written to.
+    world.loses(&ended.id);
     match ended.state() {
         State::NotSent | State::Refused => ended.clone(),
         _ => {

@@ -42,7 +42,7 @@ impl Eyes {
             self.moves(),
             self.listing(operation.trace.listing.as_ref(), request)
         );
-        Ok(Sight { at_ms, wallet_vnd: wallet?, moves: moves?, listing: listing? })
+        Ok(Sight { at_ms, wallet_vnd: wallet?, moves: moves?, listing: listing?, place: None })
     }
 
     async fn wallet(&self) -> Result<Option<i64>, Fault> {

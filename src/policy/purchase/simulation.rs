@@ -2,12 +2,14 @@
 //! wrong: seed by seed, and each seed again in the same way.
 //!
 //! `GIZAD_SIMULATION_SEEDS=1000000 cargo test --profile simulation --lib simulation::seeds` runs any number of seeds, from
-//! `GIZAD_SIMULATION_FIRST` on.
+//! `GIZAD_SIMULATION_FIRST` on, and with one to four processes, or with as many as `GIZAD_SIMULATION_REPLICAS` says.
 
 mod check;
+mod mischief;
 mod play;
 mod provider;
 mod stage;
+mod stand;
 mod store;
 mod tally;
 
@@ -36,8 +38,17 @@ struct Sum {
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs more seeds says so in the environment")]
+fn wished(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 fn number(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    wished(name).unwrap_or(usual)
+}
+
+/// How many processes there are in each run, if somebody says so.
+fn replicas() -> Option<u64> {
+    wished("GIZAD_SIMULATION_REPLICAS").map(|replicas| replicas.clamp(1, 8))
 }
 
 /// Runs seeds on as many threads as there are cores, until one is violated.
@@ -45,6 +56,7 @@ fn run(first: u64, seeds: u64, bug: Option<Bug>) -> (Sum, Option<(u64, Vec<Strin
     let (next, found) = (AtomicU64::new(first), AtomicBool::new(false));
     let (sum, violated) = (Mutex::new(Sum::default()), Mutex::new(None));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let replicas = replicas();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -54,7 +66,7 @@ fn run(first: u64, seeds: u64, bug: Option<Bug>) -> (Sum, Option<(u64, Vec<Strin
                     if seed >= first + seeds || found.load(Ordering::Relaxed) {
                         return;
                     }
-                    let played = play::play(seed);
+                    let played = play::play(seed, replicas);
                     let wrong = check::violations(&played);
                     if !wrong.is_empty() {
                         found.store(true, Ordering::Relaxed);
@@ -93,8 +105,9 @@ fn seeds() {
     let (first, seeds) = (number("GIZAD_SIMULATION_FIRST", 0), number("GIZAD_SIMULATION_SEEDS", SEEDS));
     let (sum, violated) = run(first, seeds, None);
     if let Some((seed, wrong)) = violated {
+        let fixed = replicas().map_or(String::new(), |number| format!("GIZAD_SIMULATION_REPLICAS={number} "));
         panic!(
-            "seed {seed}: {}\nagain: GIZAD_SIMULATION_FIRST={seed} GIZAD_SIMULATION_SEEDS=1 cargo test --lib \
+            "seed {seed}: {}\nagain: {fixed}GIZAD_SIMULATION_FIRST={seed} GIZAD_SIMULATION_SEEDS=1 cargo test --lib \
              simulation::seeds",
             wrong.join("\n  ")
         );
@@ -123,7 +136,7 @@ fn seeds() {
 #[test]
 fn a_seed_is_played_the_same_way_twice() {
     for seed in 0..200 {
-        let trace = |seed| play::play(seed).tally.lock().trace;
+        let trace = |seed| play::play(seed, replicas()).tally.lock().trace;
         assert_eq!(trace(seed), trace(seed), "{seed}");
     }
 }
@@ -137,7 +150,7 @@ fn planted_mistakes_are_found() {
         let (seed, wrong) = violated.unwrap_or_else(|| panic!("{bug:?} is not found"));
         println!("{bug:?}: seed {seed}, {:?} in: {}", begun.elapsed(), wrong.first().expect("one"));
     }
-    assert_eq!(Bug::ALL.len(), 20);
+    assert_eq!(Bug::ALL.len(), 26);
 }
 
 /// Shows what happened to the operations of a seed, for whoever looks for the reason of a violation.
@@ -145,7 +158,7 @@ fn planted_mistakes_are_found() {
 #[ignore = "a tool: GIZAD_SIMULATION_FIRST=N cargo test --lib simulation::shown -- --ignored --nocapture"]
 fn shown() {
     use prost::Message as _;
-    let played = play::play(number("GIZAD_SIMULATION_FIRST", 0));
+    let played = play::play(number("GIZAD_SIMULATION_FIRST", 0), replicas());
     println!("{:#?}", check::violations(&played));
     for done in &played.provider.lock().done {
         println!(

@@ -214,13 +214,14 @@ async fn whoever_does_not_hear_takes_nothing_for_fresh_and_does_not_ask_at_every
     let (server, provider) = (Server::new(), Provider::fine());
     let b = House::deaf(&server, "b", &provider);
     assert_eq!(b.taken().await, Taken::Missing);
-    b.hears(seconds(3)).await;
+    b.hears(Duration::from_millis(2700)).await;
     assert_eq!(b.taken().await, Taken::Hit);
     let recalled = || b.cache.shelf.recall(call(CATALOG).operation, ambient::instant());
     assert!(recalled().is_some());
     advance(seconds(2) + Duration::from_millis(500)).await;
     assert!(recalled().is_some());
-    advance(Duration::from_millis(500)).await;
+    // Within the second for which it is not looked up again.
+    advance(Duration::from_millis(300)).await;
     assert!(recalled().is_none());
     assert_eq!(b.taken().await, Taken::Revalidating);
     settle().await;

@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) id: String,
     pub(super) begun_ms: i64,
     pub(super) at_ms: i64,
+    /// How many entries the ledger had then.
+    pub(super) written: i64,
     pub(super) caller: String,
     pub(super) key: String,
     pub(super) fingerprint: Vec<u8>,
@@ -42,7 +44,7 @@ pub(super) struct Answer {
     pub(super) record: Option<Record>,
 }
 
-pub(super) fn told(asked: &Record, outcome: &run::Told, begun_ms: i64, at_ms: i64) -> Answer {
+pub(super) fn told(scene: &Scene, asked: &Record, outcome: &run::Told, begun_ms: i64) -> Answer {
     let (told, record) = match outcome {
         run::Told::Operation { record, .. } => {
             let told = match record.state() {
@@ -64,7 +66,8 @@ pub(super) fn told(asked: &Record, outcome: &run::Told, begun_ms: i64, at_ms: i6
     Answer {
         id: asked.id.clone(),
         begun_ms,
-        at_ms,
+        at_ms: scene.stage().now_ms(),
+        written: scene.shared().lock().entries.len() as i64,
         caller: asked.caller.clone(),
         key: asked.key.clone().unwrap_or_default(),
         fingerprint: asked.fingerprint.clone(),
@@ -95,7 +98,7 @@ pub(super) fn sending(scene: &Scene, caller: &str, key: &str, id: &str) -> Recor
 }
 
 /// A request arrives at the provider.
-pub(super) fn arrives(scene: &Scene, record: &Record, now_ms: i64) {
+pub(super) fn arrives(scene: &Scene, record: &Record, now_ms: i64, looked_ms: i64) {
     let tally = scene.tally();
     let twin = scene.shared().lock().rows.values().any(|other| {
         let same = Record::decode(&*other.body).is_ok_and(|other| {
@@ -107,8 +110,7 @@ pub(super) fn arrives(scene: &Scene, record: &Record, now_ms: i64) {
         tally.lock().wrong.push(format!("twin: {} is sent while the same is in doubt", record.id));
     }
     let mut account = scene.provider().lock();
-    let looked = record.before.as_ref().map_or(i64::MAX, |before| before.at_ms);
-    if record.attempt == 1 && looked < account.last_end_ms {
+    if record.attempt == 1 && looked_ms < account.last_end_ms {
         tally.lock().wrong.push(format!("alone: {} was looked at while another was sent", record.id));
     }
     let arrival = (record.id.clone(), record.attempt);
@@ -235,7 +237,7 @@ fn answers(played: &Played, account: &Account, records: &BTreeMap<String, Record
                 let id = answer.record.as_ref().map(|record| record.id.clone()).unwrap_or_default();
                 let since = played.shared.lock();
                 let written =
-                    since.entries.iter().filter(|entry| entry.id == id && entry.at_ms <= answer.at_ms);
+                    since.entries.iter().filter(|entry| entry.id == id && entry.seq <= answer.written);
                 let ended = written
                     .filter_map(|entry| Record::decode(&*entry.body).ok())
                     .any(|record| matches!(record.state(), State::Succeeded | State::Found));

@@ -1,22 +1,24 @@
-//! One run: a few callers, one to three processes on one ledger and one account, and everything that goes wrong.
+//! One run: a few callers, one to four processes on one ledger and one account, and everything that goes wrong.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use super::check::{Answer, Told, told};
-use super::provider::{Done, Kind, LAG_MS, LATE_MS, Provider, Wish};
+use super::mischief::{Mischief, skew};
+use super::provider::{Kind, Provider, Wish};
 use super::stage::{Stage, Tasks};
+use super::stand::Stand;
 use super::store::{Memory, Shared};
-use super::tally::{Fault, Tally};
-use crate::fault::Fault as Refusal;
-use crate::ledger::{Ledger, Store, Wrap};
+use super::tally::Tally;
+use crate::ledger::{Ledger, Wrap};
 use crate::policy::purchase::begin::consented;
 use crate::policy::purchase::reconcile::judged;
-use crate::policy::purchase::run::{Job, Look, World, crashed, run};
-use crate::purchase::{Ending, Event, Failure, Limits, Record, Rules, Sight, State, planted, step};
+use crate::policy::purchase::run::{Job, crashed, run};
+use crate::purchase::{Event, Limits, Record, Rules, Sight, State, planted, step};
 
 /// The most that a caller may spend in a day.
 pub(super) const DAY_LIMIT: i64 = 700;
@@ -28,10 +30,13 @@ const QUIET_MS: i64 = 6 * 3_600_000;
 const WISHES: u64 = 20;
 /// How long callers call.
 const BUSY_MS: i64 = 20 * 3_600_000;
+/// How many times all come at once, and within how long: closer together than clocks are wrong.
+const RUSHES: u64 = 4;
+const RUSH_MS: u64 = 12_000;
 /// More steps than any run takes.
 const STEPS: u64 = 200_000;
 /// The process that callers live in, which never fails.
-const CALLERS: usize = usize::MAX;
+pub(super) const CALLERS: usize = usize::MAX;
 
 /// What a run leaves behind.
 pub(super) struct Played {
@@ -43,11 +48,33 @@ pub(super) struct Played {
 }
 
 /// One process, as long as it lives.
-struct Process {
-    group: usize,
+pub(super) struct Process {
+    pub(super) group: usize,
     ledger: Ledger,
     turn: Arc<tokio::sync::Mutex<()>>,
-    store: Arc<Memory>,
+    pub(super) store: Arc<Memory>,
+    /// How wrong its clock is, in milliseconds.
+    clock: AtomicI64,
+    /// Operations that nobody here is at any more.
+    lost: Mutex<BTreeSet<String>>,
+}
+
+impl Process {
+    pub(super) fn skew_ms(&self) -> i64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_clock(&self, skew_ms: i64) {
+        self.clock.store(skew_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose(&self, operation: &str) {
+        self.lost.lock().expect("sound").insert(operation.to_owned());
+    }
+
+    fn is_lost(&self, operation: &str) -> bool {
+        self.lost.lock().expect("sound").contains(operation)
+    }
 }
 
 pub(super) struct Scene {
@@ -57,26 +84,21 @@ pub(super) struct Scene {
     tally: Tally,
     processes: Mutex<Vec<Arc<Process>>>,
     answers: Mutex<Vec<Answer>>,
+    /// When all come at once.
+    rushes: Vec<i64>,
 }
 
 /// A caller's call.
 #[derive(Clone)]
-struct Order {
-    caller: String,
-    key: String,
-    wish: Wish,
+pub(super) struct Order {
+    pub(super) caller: String,
+    pub(super) key: String,
+    pub(super) wish: Wish,
     number: u64,
 }
 
-/// The world of one call, in one process.
-struct Stand {
-    scene: Arc<Scene>,
-    order: Order,
-    id: String,
-}
-
-/// Plays a seed.
-pub(super) fn play(seed: u64) -> Played {
+/// Plays a seed, with so many processes if somebody says how many.
+pub(super) fn play(seed: u64, replicas: Option<u64>) -> Played {
     let stage = Stage::new(seed);
     let tally = Tally::new(stage.clone(), DAY_LIMIT);
     let scene = Arc::new(Scene {
@@ -86,12 +108,14 @@ pub(super) fn play(seed: u64) -> Played {
         tally: tally.clone(),
         processes: Mutex::default(),
         answers: Mutex::default(),
+        rushes: (0..RUSHES).map(|_| stage.now_ms() + stage.below(BUSY_MS as u64 * 3 / 4) as i64).collect(),
     });
     let mut tasks = Tasks::new(stage.clone());
-    let replicas = 1 + stage.below(3) as usize;
+    let any = 1 + stage.below(4);
+    let replicas = replicas.unwrap_or(any) as usize;
     for number in 0..replicas {
-        let process = begin(&scene, number);
-        scene.processes.lock().expect("sound").push(process);
+        let process = begin(&scene, number, None);
+        scene.processes().push(process);
     }
     let begun = stage.now_ms();
     for number in 0..WISHES {
@@ -99,37 +123,21 @@ pub(super) fn play(seed: u64) -> Played {
         stage.spawn(CALLERS, caller(scene.clone(), wished));
     }
     // Things go wrong.
-    let mut groups = replicas;
-    // Processes that stand still, each until it is ended.
-    let mut still: Vec<(i64, usize)> = Vec::new();
+    let mut mischief = Mischief::new(replicas);
     let mut next_fault = begun + stage.below(3_600_000) as i64;
     let mut steps = 0;
     while steps < STEPS && tasks.step(begun + BUSY_MS) {
         steps += 1;
         let now = stage.now_ms();
-        still.retain(|(until, group)| {
-            let ends = *until <= now;
-            if ends {
-                tasks.kill(*group);
-            }
-            !ends
-        });
+        mischief.follow(&scene, &mut tasks);
         if now < next_fault {
             continue;
         }
-        next_fault = now + stage.below(5_400_000) as i64;
-        groups += 1;
-        still.extend(strike(&scene, &mut tasks, stage.below(replicas as u64) as usize, groups));
-    }
-    for (_, group) in still {
-        tasks.kill(group);
+        next_fault = scene.next_fault();
+        mischief.strike(&scene, &mut tasks);
     }
     // Nothing goes wrong any more: everything must come to its end.
-    tally.lock().calm = true;
-    for number in 0..replicas {
-        groups += 1;
-        restart(&scene, &mut tasks, number, groups);
-    }
+    mischief.stop(&scene, &mut tasks);
     let latest = scene.provider.lock().done.iter().map(|done| done.at_ms).max().unwrap_or(0);
     while steps < STEPS && tasks.step(begun + BUSY_MS + 4 * QUIET_MS) {
         steps += 1;
@@ -141,7 +149,7 @@ pub(super) fn play(seed: u64) -> Played {
     if steps >= STEPS {
         tally.lock().wrong.push("I7: it comes to no end".to_owned());
     }
-    let first = scene.processes.lock().expect("sound").first().cloned().expect("a process");
+    let first = scene.process(0);
     let answers = std::mem::take(&mut *scene.answers.lock().expect("sound"));
     // Ten years later.
     tasks.jump(10 * 365 * 86_400_000);
@@ -154,61 +162,19 @@ pub(super) fn play(seed: u64) -> Played {
     }
 }
 
-/// A process begins: it opens the ledger, and looks after what is in doubt.
-fn begin(scene: &Arc<Scene>, group: usize) -> Arc<Process> {
-    let writer = format!("writer{group}");
-    scene.shared.lock().alive.push(writer.clone());
-    let store = Arc::new(Memory {
-        stage: scene.stage.clone(),
-        shared: scene.shared.clone(),
-        tally: scene.tally.clone(),
-        writer,
-        poisoned: Mutex::new(false),
-    });
+/// A process begins: it opens the ledger, and looks after what is in doubt. It may come in the place of another.
+pub(super) fn begin(scene: &Arc<Scene>, group: usize, former: Option<&Process>) -> Arc<Process> {
+    let (stage, shared, tally) = (scene.stage.clone(), scene.shared.clone(), scene.tally.clone());
+    let former = former.map(|former| former.store.as_ref());
+    let store = Arc::new(Memory::new(stage, shared, tally, group, former));
     let wrap = Wrap::from_secret(b"secret").expect("a key");
     let opened = Ledger::open(store.clone(), &wrap, None).now_or_never();
     let ledger = opened.expect("notes are read at once").expect("sound");
-    let process = Arc::new(Process { group, ledger, turn: Arc::default(), store });
+    let clock = AtomicI64::new(skew(scene));
+    let process =
+        Arc::new(Process { group, ledger, turn: Arc::default(), store, clock, lost: Mutex::default() });
     scene.stage.spawn(group, look_after(scene.clone(), process.clone()));
     process
-}
-
-/// A process is killed or stands still, and begins anew.
-fn strike(scene: &Arc<Scene>, tasks: &mut Tasks, number: usize, group: usize) -> Option<(i64, usize)> {
-    hit(scene, number);
-    if scene.stage.per_mille(600) {
-        scene.tally.note(Fault::Crash);
-        restart(scene, tasks, number, group);
-        return None;
-    }
-    // Its session is lost. It goes on with what it was at, writes nothing any more, and is ended some time later.
-    scene.tally.note(Fault::Pause);
-    let process = scene.processes.lock().expect("sound").get(number).cloned().expect("a process");
-    scene.shared.gone(process.store.writer());
-    *process.store.poisoned.lock().expect("sound") = true;
-    let fresh = begin(scene, group);
-    if let Some(place) = scene.processes.lock().expect("sound").get_mut(number) {
-        *place = fresh;
-    }
-    Some((scene.stage.now_ms() + scene.stage.below(600_000) as i64, process.group))
-}
-
-/// Whatever a process is sending is hit when it ends.
-fn hit(scene: &Scene, number: usize) {
-    let writer = scene.processes.lock().expect("sound").get(number).map(|p| p.store.writer().to_owned());
-    let disk = scene.shared.lock();
-    let owned = disk.rows.values().filter(|kept| Some(&kept.row.owner) == writer.as_ref() && kept.row.open);
-    scene.tally.lock().hit.extend(owned.map(|kept| kept.row.id.clone()));
-}
-
-fn restart(scene: &Arc<Scene>, tasks: &mut Tasks, number: usize, group: usize) {
-    let old = scene.processes.lock().expect("sound").get(number).cloned().expect("a process");
-    tasks.kill(old.group);
-    scene.shared.gone(old.store.writer());
-    let fresh = begin(scene, group);
-    if let Some(place) = scene.processes.lock().expect("sound").get_mut(number) {
-        *place = fresh;
-    }
 }
 
 /// What a process does by itself.
@@ -219,12 +185,14 @@ async fn look_after(scene: Arc<Scene>, process: Arc<Process>) {
         if let Ok(open) = ledger.open_ones().await {
             for record in open {
                 let alive = ledger.store().is_alive(&record.owner).await.unwrap_or(true);
-                if record.state() == State::Sending && !alive {
-                    let _failed = crashed(ledger, &record, scene.stage.now_ms()).await;
+                if record.state() == State::Sending && (!alive || process.is_lost(&record.id)) {
+                    let _failed = crashed(ledger, &record, process.now_ms(&scene)).await;
                 }
                 if record.state() == State::InDoubt && !planted!(NoReconciliation) {
                     let (clean, looked) = seen.get(&record.id).copied().unwrap_or_default();
-                    let sight = scene.look(&wish_of(&record)).await;
+                    let Ok(head) = ledger.head().await else { continue };
+                    let sight = scene.look(&wish_of(&record), process.skew_ms()).await;
+                    let sight = Sight { place: Some(head.place()), ..sight };
                     let record = Record { clean, looked, ..record.clone() };
                     let rules = Rules { quiet_ms: QUIET_MS, readings: 3 };
                     if let Ok(next) = judged(ledger, &record, sight, rules).await {
@@ -241,13 +209,13 @@ async fn look_after(scene: Arc<Scene>, process: Arc<Process>) {
     }
 }
 
-async fn approve(scene: &Arc<Scene>, process: &Process, record: Record) {
+async fn approve(scene: &Arc<Scene>, process: &Arc<Process>, record: Record) {
     let event = if scene.stage.per_mille(800) {
         Event::Approved { by: "boss".to_owned() }
     } else {
         Event::GivenUp { by: "boss".to_owned(), note: "no".to_owned() }
     };
-    let Ok(next) = step(&record, event, scene.stage.now_ms()) else { return };
+    let Ok(next) = step(&record, event, process.now_ms(scene)) else { return };
     if process.ledger.update(&record, &next.record).await.is_err() || next.record.state().is_last() {
         return;
     }
@@ -257,10 +225,10 @@ async fn approve(scene: &Arc<Scene>, process: &Process, record: Record) {
         wish: wish_of(&record),
         number: 0,
     };
-    let stand = Stand { scene: scene.clone(), order: order.clone(), id: record.id.clone() };
+    let stand = Stand::new(scene, process, order, record.id.clone());
     let (limits, begun) = (limits(), scene.stage.now_ms());
     let outcome = consented(&process.ledger, &process.turn, &stand, &record.id, &limits).await;
-    let answer = told(&record, &outcome, begun, scene.stage.now_ms());
+    let answer = told(scene, &record, &outcome, begun);
     scene.answers.lock().expect("sound").push(answer);
 }
 
@@ -285,15 +253,17 @@ fn wish(scene: &Scene, number: u64) -> Order {
 
 /// A caller wishes for something, and calls until it is told what became of it, or gives up.
 async fn caller(scene: Arc<Scene>, order: Order) {
-    scene.stage.moment(BUSY_MS as u64 * 3 / 4).await;
+    if scene.stage.per_mille(400) {
+        scene.stage.sleep(scene.rush() - scene.stage.now_ms()).await;
+        scene.stage.moment(RUSH_MS).await;
+    } else {
+        scene.stage.moment(BUSY_MS as u64 * 3 / 4).await;
+    }
     let mut order = order;
     for _ in 0..4 {
         let (sender, receiver) = oneshot::channel();
-        let process = {
-            let all = scene.processes.lock().expect("sound");
-            let number = scene.stage.below(all.len() as u64) as usize;
-            all.get(number).cloned().expect("a process")
-        };
+        let among = scene.processes().len() as u64;
+        let process = scene.process(scene.stage.below(among) as usize);
         let (on, called) = (scene.clone(), order.clone());
         scene.stage.spawn(process.group, async move {
             let outcome = call(&on, &process, &called).await;
@@ -319,7 +289,7 @@ async fn caller(scene: Arc<Scene>, order: Order) {
     }
 }
 
-async fn call(scene: &Arc<Scene>, process: &Process, order: &Order) -> Answer {
+async fn call(scene: &Arc<Scene>, process: &Arc<Process>, order: &Order) -> Answer {
     let now = scene.stage.now_ms();
     let id = format!("op-{:06}-{}", scene.shared.lock().entries.len(), scene.stage.below(1_000_000_000));
     let asked = format!("{:?}", order.wish);
@@ -335,7 +305,7 @@ async fn call(scene: &Arc<Scene>, process: &Process, order: &Order) -> Answer {
         identity: identity.into_bytes(),
         operation: format!("{:?} {} {}", order.wish.kind, order.wish.name, order.wish.price),
         spends: true,
-        created_ms: now,
+        created_ms: process.now_ms(scene),
         ..Record::default()
     };
     let asked_for = record.clone();
@@ -346,9 +316,9 @@ async fn call(scene: &Arc<Scene>, process: &Process, order: &Order) -> Answer {
         limits: limits(),
         approval_from_vnd: Some(APPROVAL),
     };
-    let stand = Stand { scene: scene.clone(), order: order.clone(), id };
+    let stand = Stand::new(scene, process, order.clone(), id);
     let outcome = run(&process.ledger, &process.turn, &stand, &job).await;
-    let answer = told(&asked_for, &outcome, now, scene.stage.now_ms());
+    let answer = told(scene, &asked_for, &outcome, now);
     scene.answers.lock().expect("sound").push(answer.clone());
     answer
 }
@@ -364,122 +334,47 @@ fn wish_of(record: &Record) -> Wish {
     Wish { kind, name, price: parts.next().and_then(|price| price.parse().ok()).unwrap_or(0) }
 }
 
+impl Process {
+    /// What its clock shows.
+    fn now_ms(&self, scene: &Scene) -> i64 {
+        scene.stage.now_ms() + self.skew_ms()
+    }
+}
+
 impl Scene {
-    async fn look(&self, wish: &Wish) -> Sight {
-        self.stage.moment(200).await;
+    pub(super) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub(super) fn processes(&self) -> MutexGuard<'_, Vec<Arc<Process>>> {
+        self.processes.lock().expect("sound")
+    }
+
+    pub(super) fn process(&self, number: usize) -> Arc<Process> {
+        self.processes().get(number).cloned().expect("a process")
+    }
+
+    pub(super) fn replace(&self, number: usize, fresh: Arc<Process>) {
+        if let Some(place) = self.processes().get_mut(number) {
+            *place = fresh;
+        }
+    }
+
+    /// One of the times at which all come at once.
+    fn rush(&self) -> i64 {
+        let number = self.stage.below(self.rushes.len() as u64) as usize;
+        self.rushes.get(number).copied().unwrap_or_default()
+    }
+
+    /// When the next thing goes wrong: some time, or just when all come.
+    fn next_fault(&self) -> i64 {
         let now = self.stage.now_ms();
-        for (place, fault) in [(0, Fault::LaggingBalance), (1, Fault::LaggingListing)] {
-            // One of them lags at a time.
-            let lags = self.provider.lock().lags.iter().any(|lag| now < lag.0);
-            if !lags && self.tally.strikes(fault, 40) {
-                let lag = self.stage.below(LAG_MS as u64) as i64;
-                if let Some(place) = self.provider.lock().lags.get_mut(place) {
-                    *place = (now + lag, lag);
-                }
-            }
-        }
-        self.provider.see(wish, now)
-    }
-}
-
-impl Stand {
-    fn strikes(&self, id: &str, fault: Fault, per_mille: u64) -> bool {
-        let strikes = self.scene.tally.strikes(fault, per_mille);
-        if strikes {
-            self.scene.tally.lock().hit.insert(id.to_owned());
-        }
-        strikes
+        let some_time = now + self.stage.below(5_400_000) as i64;
+        let coming = self.rushes.iter().copied().filter(|rush| (now..some_time).contains(rush)).min();
+        let just_then = coming.map(|rush| rush + self.stage.below(2 * RUSH_MS) as i64);
+        just_then.filter(|_| self.stage.per_mille(700)).unwrap_or(some_time)
     }
 
-    fn execute(&self, record: &Record, in_ms: i64) -> String {
-        let (order, now) = (&self.order, self.scene.stage.now_ms());
-        self.scene.provider.execute(Done {
-            at_ms: now + in_ms,
-            sent_ms: now,
-            id: record.id.clone(),
-            caller: order.caller.clone(),
-            key: order.key.clone(),
-            fingerprint: format!("{:?}", order.wish).into_bytes(),
-            wish: order.wish.clone(),
-            service: String::new(),
-        })
-    }
-}
-
-fn failure(reason: &str) -> Failure {
-    Failure { reason: reason.to_owned(), ..Failure::default() }
-}
-
-impl World for Stand {
-    fn now_ms(&self) -> i64 {
-        self.scene.stage.now_ms()
-    }
-
-    async fn pause(&self, time: Duration) {
-        self.scene.stage.sleep(time.as_millis() as i64).await;
-    }
-
-    async fn look(&self) -> Result<Look, Refusal> {
-        let sight = self.see().await?;
-        Ok(Look { sight, price_vnd: Some(self.order.wish.price), source: String::new() })
-    }
-
-    async fn see(&self) -> Result<Sight, Refusal> {
-        Ok(self.scene.look(&self.order.wish).await)
-    }
-
-    async fn send(&self) -> Ending {
-        let (stage, provider) = (&self.scene.stage, &self.scene.provider);
-        let stands = super::check::sending(&self.scene, &self.order.caller, &self.order.key, &self.id);
-        stage.moment(100).await;
-        if self.strikes(&stands.id, Fault::NotSent, 80) {
-            return Ending::Unsent(failure("UPSTREAM_UNREACHABLE"));
-        }
-        super::check::arrives(&self.scene, &stands, stage.now_ms());
-        stage.moment(300).await;
-        let ending = if self.strikes(&stands.id, Fault::DiedBefore, 60) {
-            Ending::Doubted(failure("OUTCOME_UNKNOWN"))
-        } else if self.strikes(&stands.id, Fault::LateExecution, 60) {
-            self.execute(&stands, 60_000 + stage.below(LATE_MS as u64) as i64);
-            Ending::Doubted(failure("OUTCOME_UNKNOWN"))
-        } else if self.strikes(&stands.id, Fault::Refusal, 60) {
-            Ending::Refused(failure("UPSTREAM_REFUSED"))
-        } else if self.strikes(&stands.id, Fault::LyingRefusal, 60) {
-            self.execute(&stands, 0);
-            Ending::Refused(failure("UPSTREAM_REFUSED"))
-        } else if self.strikes(&stands.id, Fault::LostAnswer, 90) {
-            self.execute(&stands, 0);
-            Ending::Doubted(failure("OUTCOME_UNKNOWN"))
-        } else {
-            // What is answered twice is read once.
-            let _twice = self.strikes(&stands.id, Fault::DuplicateAnswer, 50);
-            let service = self.execute(&stands, 0);
-            stage.moment(300).await;
-            Ending::Succeeded {
-                result: stands.id.clone().into_bytes(),
-                rule: "success".to_owned(),
-                cost_vnd: stage.per_mille(500).then_some(self.order.wish.price),
-                services: if stage.per_mille(700) && !service.is_empty() {
-                    vec![service]
-                } else {
-                    Vec::new()
-                },
-            }
-        };
-        let still = self.scene.shared.lock().rows.get(&stands.id).is_some_and(|kept| kept.row.sending);
-        if still {
-            provider.lock().last_end_ms = stage.now_ms();
-        }
-        ending
-    }
-
-    fn commit(&self) -> bool {
-        // Sometimes nobody waits any more.
-        !self.scene.stage.per_mille(20)
-    }
-}
-
-impl Scene {
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }

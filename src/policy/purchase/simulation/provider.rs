@@ -120,6 +120,6 @@ impl Provider {
                 Some(Listing { items: items.to_vec() })
             }
         };
-        Sight { at_ms: now_ms, wallet_vnd: Some(WALLET - wallet), moves: Some(moves), listing }
+        Sight { at_ms: now_ms, wallet_vnd: Some(WALLET - wallet), moves: Some(moves), listing, place: None }
     }
 }

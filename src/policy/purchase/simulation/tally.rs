@@ -26,10 +26,20 @@ pub(super) enum Fault {
     ReadError,
     NotSent,
     Refusal,
+    /// A process is away from the store, lives on, and comes back.
+    Partition,
+    /// What was given up is written all the same.
+    LateWrite,
+    /// The store begins anew, and everybody else lives on.
+    StoreRestart,
+    /// The connection that holds the turn is lost, and no other.
+    LostTurn,
+    /// A clock is set to another wrong time.
+    ClockSet,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Crash,
         Self::Pause,
         Self::LostAnswer,
@@ -44,6 +54,11 @@ impl Fault {
         Self::ReadError,
         Self::NotSent,
         Self::Refusal,
+        Self::Partition,
+        Self::LateWrite,
+        Self::StoreRestart,
+        Self::LostTurn,
+        Self::ClockSet,
     ];
 }
 
