@@ -49,13 +49,6 @@ impl Jitter {
     }
 }
 
-/// What became of a renewal.
-enum Outcome {
-    Done,
-    /// Others are too quick, or there is no place yet.
-    Later,
-}
-
 /// What is about to be said, and what it was made of.
 struct Draft {
     saying: Saying,
@@ -132,8 +125,8 @@ pub(super) async fn leave(account: &Account, store: &dyn Store) {
     }
 }
 
-/// Renews once.
-async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Result<Outcome, Trouble> {
+/// Renews once, unless others are too quick or there is no place yet.
+async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Result<(), Trouble> {
     for again in 0..TRIES {
         let asked = ambient::instant();
         let Some(view) = in_time(store.read()).await? else {
@@ -141,18 +134,18 @@ async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Res
             continue;
         };
         let heard = ambient::instant();
-        let Some(draft) = account.prepare(view, (store.name(), store.address()), heard) else {
+        let Some(draft) = account.prepare(&view, (store.name(), store.address()), heard) else {
             return Ok(Outcome::Later);
         };
         if in_time(store.say(&draft.saying)).await? {
             let row = draft.saying.row(store.name(), store.address());
             account.granted(draft, row, asked, heard);
-            return Ok(Outcome::Done);
+            return Ok(());
         }
         // Another was faster. Of many who try again, not all do so at the same time.
         sleep(Duration::from_millis(u64::from(again)).mul_f64(2.0 * jitter.next())).await;
     }
-    Ok(Outcome::Later)
+    Ok(())
 }
 
 async fn in_time<T>(asked: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
@@ -195,7 +188,7 @@ impl Account {
     }
 
     /// Reckons what to say, and uses no more from now on. Nothing if there is no place for this one yet.
-    fn prepare(&self, view: View, (name, address): (&str, &str), heard: Instant) -> Option<Draft> {
+    fn prepare(&self, view: &View, (name, address): (&str, &str), heard: Instant) -> Option<Draft> {
         let mut state = self.lock();
         let now = ambient::instant();
         state.grow(now);
@@ -212,7 +205,7 @@ impl Account {
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
         let needs = replica.needs(rate, waiting, now);
-        let said = renewal(&view, name, came_ms, replica.most, needs);
+        let said = renewal(view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
