@@ -267,7 +267,7 @@ async fn four_replicas_keep_every_promise_whatever_happens() {
         stage.put_right(false);
         if Instant::now() >= next {
             stage.strike().await;
-            next = stage.soon(300, 2000);
+            next = stage.soon(500, 3000);
         }
         if watched.elapsed() > Duration::from_secs(5) {
             watched = Instant::now();
