@@ -98,7 +98,7 @@ impl Account {
         let ahead = state.queue.ahead(lane, caller);
         let flow = state.hope(now);
         let wait = pause.max(state.bucket.next(flow)) + flow.time(ahead as f64);
-        let limit = state.limit(pause, wait);
+        let limit = state.limit(pause, pause.max(flow.told(wait)));
         let in_time = |latest: Instant| wait <= latest.saturating_duration_since(ambient::instant());
         if !deadline.latest().is_none_or(in_time) {
             return Entry::Never(limit);
@@ -124,7 +124,8 @@ impl Account {
         let state = self.lock();
         let now = ambient::instant();
         let pause = state.pause(now);
-        state.limit(pause, pause.max(state.hope(now).time(1.0)))
+        let flow = state.hope(now);
+        state.limit(pause, pause.max(flow.told(flow.time(1.0))))
     }
 
     /// Gives turns until nobody waits.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::policy::meter::Rate;
+use crate::shared::lease::LASTS;
 
 /// Parts of a token that two ways to reckon may differ by.
 const TINY: f64 = 1e-9;
@@ -44,6 +45,11 @@ impl Flow {
         }
         // Who waits for nothing at all would ask again and again without any time passing.
         Duration::from_secs_f64(seconds).max(Duration::from_nanos(1))
+    }
+
+    /// What is told of a wait: where nothing comes at all, nobody knows for how long, and it is asked again soon.
+    pub(super) fn told(self, wait: Duration) -> Duration {
+        if self.per_second > 0.0 { wait } else { wait.min(LASTS) }
     }
 }
 

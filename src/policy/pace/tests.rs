@@ -286,6 +286,23 @@ async fn what_was_learned_is_known_after_a_restart_which_is_no_rest() {
     assert_eq!(begun.elapsed(), Duration::from_millis(100));
 }
 
+/// A replica that talks with nobody yet lets calls wait for its place, sends none of them, and tells nobody to come back in a month.
+#[tokio::test(start_paused = true)]
+async fn who_has_no_place_sends_nothing() {
+    let replicas = NonZeroU32::new(4);
+    let handle = Handle::new(&Options { replicas, ..options() }, TaskTracker::new());
+    let provider = Provider::fine();
+    let short = with(Duration::from_secs(1), call("WalletService.GetWallet"));
+    let fault = pace(&handle, &provider).oneshot(short).await.expect_err("no share");
+    assert_eq!((fault.reason, fault.sent), (Reason::DeadlineExceeded, Sent::Never));
+    handle.account.lock().replica.as_mut().expect("one of four").may_hope_for(0);
+    let hasty = with(Duration::from_secs(60), call("WalletService.GetWallet"));
+    let fault = pace(&handle, &provider).oneshot(hasty).await.expect_err("no place");
+    assert_eq!((fault.reason, fault.retry_after), (Reason::PaceExceeded, Some(Duration::from_secs(3))));
+    assert_eq!((provider.seen(), handle.shown().per_second), (0, 0.0));
+    assert_eq!(handle.shown().account_per_second, 5.0);
+}
+
 /// Long times, random loads, complaints and new limits: no window ever lets more through than the highest limits do.
 mod simulated {
     use proptest::prelude::*;
