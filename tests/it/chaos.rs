@@ -307,9 +307,9 @@ async fn four_replicas_keep_every_promise_whatever_happens() {
     println!("{:?}\n{:#?}", stage.done, crowd.notes.counts.lock().unwrap());
     let wishes = crowd.notes.wishes.lock().unwrap().len();
     let bought = stage.provider.carried_out().await.len();
-    println!("{wishes} wishes, {bought} carried out; {} requests, {busiest:?}", stage.arrived.len());
+    println!("{wishes} wishes, {bought} carried out; {} requests; {busiest}", stage.arrived.len());
     if busiest.excess > 0.0 {
-        wrong.push(format!("the pace: {busiest:?} of {:?}", stage.arrived));
+        wrong.push(format!("the pace: {busiest} of {:?}", stage.arrived));
     }
     assert!(wrong.is_empty(), "seed {seed}: {} wrong: {wrong:#?}", wrong.len());
     assert!(bought > 0 && crowd.notes.counts.lock().unwrap().contains_key("bought"), "something was bought");
