@@ -304,10 +304,12 @@ async fn run(
         Some(end) => going.cut_off(end).await,
     };
     let saved = async {
-        let _logged = tokio::join!(keeper.save(), exporter.flush(), replica.leave(&traffic));
-        if let Some(audit) = &audit {
-            audit.finish().await;
-        }
+        let audited = async {
+            if let Some(audit) = &audit {
+                audit.finish().await;
+            }
+        };
+        let _logged = tokio::join!(audited, keeper.save(), exporter.flush(), replica.leave(&traffic));
     };
     match cut_short {
         None => saved.await,

@@ -87,6 +87,21 @@ impl Shared {
         Ok(Self { session: Arc::new(session), account: account.into(), name, max_replicas })
     }
 
+    /// A look at it, which makes and changes nothing; nothing if nothing was ever shared in this database.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or the tables cannot be read by this build.
+    pub async fn look(server: Arc<Server>, account: &str) -> Result<Option<Self>, Trouble> {
+        let link = server.link().await?;
+        if !tables::are_there(&link, &TABLES).await? {
+            return Ok(None);
+        }
+        tables::look(&link, &TABLES).await?;
+        drop(link);
+        let session = Arc::new(Session::new(server));
+        Ok(Some(Self { session, account: account.into(), name: "".into(), max_replicas: NonZeroU32::MIN }))
+    }
+
     /// The name of this replica.
     #[must_use]
     pub fn name(&self) -> &str {

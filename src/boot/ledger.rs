@@ -149,7 +149,8 @@ pub async fn read(settings: &Settings) -> Result<Ledger, Failure> {
         settings::Ledger::Passing(why) => return Err(nothing(why)),
         settings::Ledger::Shared => {
             let server = server(settings).map_err(|trouble| wrong("shared.url", &trouble))?;
-            postgres(server, &account).await.map_err(|trouble| wrong("shared.url", &trouble))?
+            let store = Postgres::read_only(server, &Folder::name_of(&account)).await;
+            Arc::new(store.map_err(|trouble| wrong("shared.url", &trouble))?)
         }
     };
     let (wrap, former) = wraps(settings).map_err(|trouble| wrong("credentials", &trouble))?;
@@ -164,8 +165,10 @@ pub async fn replicas(settings: &Settings) -> Result<Option<View>, Failure> {
     let account = account(settings);
     let account: Vec<&str> = account.iter().map(String::as_str).collect();
     let read = async {
-        let shared = share(settings, server(settings)?, &account).await?;
-        Table::new(shared, "").read().await
+        match Shared::look(server(settings)?, &Folder::name_of(&account)).await? {
+            Some(shared) => Table::new(shared, "").read().await,
+            None => Ok(None),
+        }
     };
     read.await.map_err(|trouble| wrong("shared.url", &trouble))
 }

@@ -27,11 +27,12 @@ use crate::traces::Tracer;
 /// What probes call purchases of which nobody knows what became. It is said, and is no reason to do less.
 const IN_DOUBT: &str = "PURCHASES_IN_DOUBT";
 /// The reasons for doing less.
-const DEGRADED: [Reason; 6] = [
+const DEGRADED: [Reason; 7] = [
     Reason::CircuitOpen,
     Reason::UpstreamAuthFailed,
     Reason::UpstreamIpNotAllowed,
     Reason::UpstreamRateLimited,
+    Reason::PaceExceeded,
     Reason::LedgerUnavailable,
     Reason::AuditUnavailable,
 ];
@@ -103,7 +104,13 @@ impl Vitals {
         let ledger = seen.filter(|seen| !seen.up).map(|_| Reason::LedgerUnavailable);
         let audit =
             self.audit.as_ref().filter(|audit| audit.tally().fails()).map(|_| Reason::AuditUnavailable);
-        let all = [shown.refused, open, paused, ledger, audit];
+        // It has seen the others, and there is no place for it among them, or nobody keeps one any more.
+        let placeless = shown.pace.replicas.as_ref().filter(|replicas| {
+            let without = matches!(replicas.standing, Standing::Outside | Standing::Forgotten { .. });
+            without && replicas.seen_ago.is_some()
+        });
+        let placeless = placeless.map(|_| Reason::PaceExceeded);
+        let all = [shown.refused, open, paused, placeless, ledger, audit];
         Reasons { degraded: all.into_iter().flatten().collect(), in_doubt: seen.map_or(0, Seen::in_doubt) }
     }
 

@@ -32,7 +32,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub struct Postgres {
     account: String,
     server: Arc<Server>,
-    writer: Writer,
+    /// None where only reading is wanted.
+    writer: Option<Writer>,
     /// Beside the writer's session, so that reads do not wait for a commit.
     readers: Vec<Session>,
     next: AtomicUsize,
@@ -40,7 +41,9 @@ pub struct Postgres {
 
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").field("writer", &self.writer.name()).finish_non_exhaustive()
+        f.debug_struct("Postgres")
+            .field("writer", &self.writer.as_ref().map(Writer::name))
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,10 +66,27 @@ impl Postgres {
         let ending = link.rows(&statement::ending(account)).await?;
         first(ending, statement::check)?;
         drop(link);
-        let writer = Writer::open(&server, account).await?;
+        let writer = Some(Writer::open(&server, account).await?);
+        Ok(Self::with(server, account, writer))
+    }
+
+    /// For reading alone, also while others write: nothing is made or changed.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, when there is no ledger in it, or one that this build cannot read.
+    pub async fn read_only(server: Arc<Server>, account: &str) -> Result<Self, Trouble> {
+        tables::look(&server.link().await?, &TABLES).await?;
+        Ok(Self::with(server, account, None))
+    }
+
+    fn with(server: Arc<Server>, account: &str, writer: Option<Writer>) -> Self {
         let readers = server.bounds().connections.saturating_sub(OTHERS).max(1);
         let readers = (0..readers).map(|_| Session::new(server.clone())).collect();
-        Ok(Self { account: account.into(), server, writer, readers, next: AtomicUsize::new(0) })
+        Self { account: account.into(), server, writer, readers, next: AtomicUsize::new(0) }
+    }
+
+    fn writing(&self) -> Result<&Writer, Trouble> {
+        self.writer.as_ref().ok_or_else(|| Trouble::Unfit("the ledger is open for reading only".into()))
     }
 
     async fn ask(&self, statement: Statement) -> Result<Vec<Cells>, Trouble> {
@@ -117,11 +137,15 @@ impl Drop for Turn {
 
 impl Store for Postgres {
     fn append<'a>(&'a self, entry: &'a Entry, row: &'a Row) -> Pending<'a, ()> {
-        Box::pin(self.writer.append(&self.server, entry, row))
+        Box::pin(async { self.writing()?.append(&self.server, entry, row).await })
     }
 
     fn head(&self) -> Pending<'_, Option<(i64, [u8; 32])>> {
-        Box::pin(async { first(self.ask(statement::last(&self.account)).await?, read::place) })
+        Box::pin(async {
+            let place = first(self.ask(statement::last(&self.account)).await?, read::place)?;
+            self.writer.as_ref().map_or(Ok(()), |writer| writer.sees(place))?;
+            Ok(place)
+        })
     }
 
     fn by_id<'a>(&'a self, id: &'a str) -> Pending<'a, Option<Kept>> {
@@ -161,11 +185,15 @@ impl Store for Postgres {
 
     fn set_note<'a>(&'a self, name: &'a str, value: &'a [u8], before: Option<&'a [u8]>) -> Pending<'a, ()> {
         let statement = statement::set_note(&self.account, name, value, before);
-        Box::pin(async { self.writer.change(&self.server, &statement?).await })
+        Box::pin(async { self.writing()?.change(&self.server, &statement?).await })
     }
 
     fn writer(&self) -> &str {
-        self.writer.name()
+        self.writer.as_ref().map_or("", Writer::name)
+    }
+
+    fn wake(&self) -> Pending<'_, ()> {
+        Box::pin(async { self.writing()?.wake(&self.server).await })
     }
 
     fn is_alive<'a>(&'a self, writer: &'a str) -> Pending<'a, bool> {

@@ -137,6 +137,11 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The name of this writer, which is told from all that ever were.
     fn writer(&self) -> &str;
 
+    /// Sees to it that the writer's name is one that can be written under: a session that was lost is made anew.
+    fn wake(&self) -> Pending<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether a writer can still write. False only if it is proven that it cannot.
     fn is_alive<'a>(&'a self, writer: &'a str) -> Pending<'a, bool>;
 

@@ -17,6 +17,8 @@ pub struct Timed {
     figures: Arc<Figures>,
     /// Whether the last entry could not be written.
     fails: Arc<AtomicBool>,
+    /// Whether that may be over as soon as the store answers again.
+    passes: AtomicBool,
 }
 
 impl Timed {
@@ -26,7 +28,7 @@ impl Timed {
         for access in ["append", "read"] {
             let _at_zero = figures.ledger_failures.at([access.into()]);
         }
-        Self { store, figures, fails }
+        Self { store, figures, fails, passes: AtomicBool::new(false) }
     }
 
     fn took<T>(&self, access: &'static str, since: Instant, done: &Result<T, Trouble>) {
@@ -41,6 +43,9 @@ impl Timed {
             let since = ambient::instant();
             let done = asked.await;
             self.took("read", since, &done);
+            if done.is_ok() && self.passes.swap(false, Ordering::Relaxed) {
+                self.fails.store(false, Ordering::Relaxed);
+            }
             done
         })
     }
@@ -71,6 +76,9 @@ impl Store for Timed {
                 Err(Trouble::Taken) => {}
                 Err(Trouble::Full(_) | Trouble::Unfit(_) | Trouble::Failed(_)) => {
                     self.fails.store(true, Ordering::Relaxed);
+                    // A connection that was lost is made anew; a disk that has failed is not believed again.
+                    let passes = matches!(&done, Err(Trouble::Failed(_))) && self.store.mends();
+                    self.passes.store(passes, Ordering::Relaxed);
                 }
             }
             done
@@ -115,6 +123,14 @@ impl Store for Timed {
 
     fn writer(&self) -> &str {
         self.store.writer()
+    }
+
+    fn wake(&self) -> Pending<'_, ()> {
+        self.store.wake()
+    }
+
+    fn mends(&self) -> bool {
+        self.store.mends()
     }
 
     fn is_alive<'a>(&'a self, writer: &'a str) -> Pending<'a, bool> {

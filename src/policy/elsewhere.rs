@@ -24,11 +24,12 @@ pub(super) const GOOD_FOR: Duration = Duration::from_secs(3);
 
 /// Hears, for ever.
 pub async fn hear(hearing: &Arc<dyn Hearing>, traffic: &Traffic, desk: &Desk) {
-    let mut ear = Ear { hearing, traffic, desk, notices: hearing.notices(), has_missed: false };
+    let notices = hearing.notices();
+    let mut ear = Ear { hearing, traffic, desk, notices, has_missed: false, place: None, written: 0 };
     ear.missed();
     let mut is_swept = false;
     loop {
-        let asked = ambient::instant();
+        let (asked, before) = (ambient::instant(), ear.written);
         ear.has_missed = false;
         let pulse = ear.while_hearing(hearing.pulse()).await;
         ear.hear_all();
@@ -36,7 +37,10 @@ pub async fn hear(hearing: &Arc<dyn Hearing>, traffic: &Traffic, desk: &Desk) {
             // Of what was said between two sessions nobody knows which of them the answer came over.
             Ok(_) if ear.has_missed => continue,
             // Whom others do not take to be there, they do not wait for.
-            Ok(pulse) => traffic.shelf.hears(&pulse, GOOD_FOR.min(pulse.lease)),
+            Ok(pulse) => {
+                ear.counts(pulse.place, before);
+                traffic.shelf.hears(&pulse, GOOD_FOR.min(pulse.lease));
+            }
             Err(trouble) => tracing::debug!(%trouble, "other replicas are not heard"),
         }
         if !is_swept {
@@ -53,6 +57,10 @@ struct Ear<'a> {
     desk: &'a Desk,
     notices: Receiver<Notice>,
     has_missed: bool,
+    /// How long the ledger was.
+    place: Option<i64>,
+    /// How many entries were heard of since.
+    written: i64,
 }
 
 impl Ear<'_> {
@@ -83,6 +91,20 @@ impl Ear<'_> {
         }
     }
 
+    /// The ledger has grown to a place: by no more than was heard of, or by somebody who says nothing, such as an older gizad.
+    /// `before` is how much was heard of when the question was asked.
+    fn counts(&mut self, place: i64, before: i64) {
+        let grown = self.place.map(|was| place.saturating_sub(was));
+        let heard_since = self.written.saturating_sub(before);
+        if grown.is_some_and(|grown| grown < 0 || grown > self.written) {
+            self.missed();
+            self.written = heard_since;
+        } else {
+            self.written = grown.map_or(heard_since, |grown| self.written.saturating_sub(grown));
+        }
+        self.place = Some(place);
+    }
+
     fn heard(&mut self, notice: &Notice) {
         let said = match notice {
             Notice::Said(said) => said,
@@ -98,6 +120,7 @@ impl Ear<'_> {
             Some(Told::Stirred(name)) => self.traffic.hub.stirred_elsewhere(&name),
             Some(Told::Answered(name)) => self.traffic.shelf.answered(&name),
             Some(Told::Written(operation, is_sent)) => {
+                self.written = self.written.saturating_add(1);
                 self.traffic.shelf.written(&operation, is_sent);
                 self.desk.hears();
                 if is_sent {

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
@@ -99,7 +99,14 @@ impl Handle {
 
     /// Shares the account's rate with other replicas from now on.
     pub(super) fn share(&self, store: Arc<dyn Store>) {
-        self.account.tasks.spawn(renew::run(self.account.clone(), store));
+        let (account, tasks) = (self.account.clone(), self.account.tasks.clone());
+        self.account.tasks.spawn(async move {
+            // Whatever happens to it, it is not left undone.
+            while let Err(error) = tasks.spawn(renew::run(account.clone(), store.clone())).await {
+                tracing::error!(%error, "the talk with the other replicas has failed; it begins anew");
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
     }
 
     /// Says farewell to the other replicas: this one sends nothing any more.

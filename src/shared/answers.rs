@@ -56,6 +56,6 @@ impl Found {
     /// Whether the ledger has stood still since the answer was asked for.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        self.asked.place >= self.place
+        self.asked.place == self.place
     }
 }

@@ -13,6 +13,8 @@ use crate::database::{Cells, Statement, Trouble, Value, all, said, unexpected};
 
 /// What the server's clock shows, in milliseconds since 1970, the rest cut off.
 const NOW: &str = "FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
+/// No lease ends later than so many milliseconds from now: one that does was written by a clock that has been set back since.
+const FURTHEST: i64 = 10_000;
 /// How much the ledger has grown.
 const PLACE: &str = "COALESCE((SELECT MAX(seq) FROM entries WHERE account = $1), 0)";
 /// For how long a row is kept that nobody has any more.
@@ -43,7 +45,8 @@ impl fmt::Debug for Board {
 /// Whether the replica that has a row is there.
 fn there(row: &str) -> String {
     format!(
-        "EXISTS (SELECT 1 FROM replicas r WHERE r.account = $1 AND r.name = {row}.holder AND r.until_ms > {NOW})"
+        "EXISTS (SELECT 1 FROM replicas r WHERE r.account = $1 AND r.name = {row}.holder AND r.until_ms > {NOW} AND \
+         r.until_ms <= {NOW} + {FURTHEST})"
     )
 }
 
@@ -197,10 +200,13 @@ impl Answers for Board {
     fn put<'a>(&'a self, name: &'a str, asked: Asked, body: &'a [u8]) -> Pending<'a, ()> {
         let sealed = self.seal.seal(name, body);
         let told = self.say(Told::ANSWERED, name);
-        let statement = self.statement(
+        let text = format!(
             "WITH put AS (INSERT INTO answers AS a (account, key, holder, asking_until_ms, asked_ms, place, body) VALUES ($1, \
              $2, $3, 0, $4, $5, $6) ON CONFLICT (account, key) DO UPDATE SET holder = $3, asking_until_ms = 0, asked_ms = $4, \
-             place = $5, body = $6 WHERE a.asked_ms < $4 RETURNING 1) SELECT pg_notify('gizad', $7) FROM put",
+             place = $5, body = $6 WHERE a.asked_ms < $4 OR a.asked_ms > {NOW} RETURNING 1) SELECT pg_notify('gizad', $7) FROM put"
+        );
+        let statement = self.statement(
+            text,
             name,
             [asked.ms.into(), asked.place.into(), sealed.as_slice().into(), told.as_str().into()],
         );

@@ -295,10 +295,11 @@ impl Ears for Listener {
         Box::pin(async {
             loop {
                 match self.notices.recv().await {
-                    Ok(Notice::Said(said)) => match word(&said, &self.account, &self.name) {
-                        Some(word) => return Heard::Word(word),
-                        None => {}
-                    },
+                    Ok(Notice::Said(said)) => {
+                        if let Some(word) = word(&said, &self.account, &self.name) {
+                            return Heard::Word(word);
+                        }
+                    }
                     Ok(Notice::Lost) => {}
                     Ok(Notice::Again) | Err(RecvError::Lagged(_)) => return Heard::Missed,
                     Err(RecvError::Closed) => std::future::pending().await,

@@ -42,6 +42,9 @@ use super::division::{ALL, even, floor, level};
 use super::lease::{LASTS, REMEMBERED};
 use super::planted;
 
+/// The furthest that the end of a lease can be ahead, in milliseconds.
+const FURTHEST_MS: i64 = 10_000;
+
 /// A replica as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -136,7 +139,17 @@ impl Row {
     /// Whether its lease has ended.
     #[must_use]
     pub fn is_silent(&self, now_ms: i64) -> bool {
-        self.until_ms <= now_ms
+        // No lease ends so far ahead: the server's clock was set back, as it may be when another takes over.
+        self.until_ms <= now_ms || self.until_ms > now_ms.saturating_add(FURTHEST_MS)
+    }
+
+    /// Whether this is of a process that is certainly gone: it listened on the same machine where this one listens now, and is
+    /// silent. A program that was killed is started again there.
+    #[must_use]
+    pub fn is_succeeded_by(&self, name: &str, address: &str, now_ms: i64) -> bool {
+        let machine = |name: &str| name.rsplit_once('-').map(|(machine, _)| machine.to_owned());
+        let same = self.address == address && !address.is_empty() && machine(&self.name) == machine(name);
+        same && self.name != name && self.is_silent(now_ms)
     }
 
     /// What it may use, as far as anybody can know.

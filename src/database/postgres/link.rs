@@ -27,6 +27,8 @@ pub(super) type Hearing = broadcast::Sender<Notice>;
 
 /// How long connecting may take, from looking up the name to the server's greeting.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a statement may take over a session that listens.
+const HEARING: Duration = Duration::from_secs(2);
 /// By how much longer than the server a statement or a transaction is waited for here.
 const MARGIN: u32 = 2;
 /// After so much silence a connection is tried, and after as much again without an answer it counts as lost.
@@ -56,7 +58,7 @@ fn limits(statement: Duration) -> String {
          SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 2; \
          SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'; \
          SELECT set_config(name, 'on', false) FROM pg_settings \
-         WHERE name = 'synchronous_commit' AND setting = 'off'"
+         WHERE name = 'synchronous_commit' AND setting IN ('off', 'local', 'remote_write')"
     )
 }
 
@@ -118,6 +120,8 @@ impl Server {
     )]
     async fn connected(&self, hears: Option<Hearing>) -> Result<Link, Trouble> {
         let patience = self.bounds.statement.saturating_mul(MARGIN);
+        // Over a session that hangs nothing is heard, so that it is not waited for as long.
+        let patience = if hears.is_some() { patience.min(HEARING) } else { patience };
         let place = timeout(CONNECT, self.places.clone().acquire_owned()).await;
         let place = place.ok().and_then(Result::ok).ok_or_else(|| {
             let most = self.bounds.connections;

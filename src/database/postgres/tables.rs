@@ -38,6 +38,30 @@ pub(crate) async fn prepare(link: &mut Link, lineage: &Lineage) -> Result<(), Tr
     .await
 }
 
+/// Whether anybody ever made the tables.
+pub(crate) async fn are_there(link: &Link, lineage: &Lineage) -> Result<bool, Trouble> {
+    lock::is_true(link.rows(&asked(format!("SELECT to_regclass('{}') IS NOT NULL", lineage.versions))).await?)
+}
+
+/// Looks whether the tables are there and can be read, and makes nothing.
+pub(crate) async fn look(link: &Link, lineage: &Lineage) -> Result<(), Trouble> {
+    let Lineage { of, versions, .. } = lineage;
+    if !are_there(link, lineage).await? {
+        return Err(Trouble::Unfit(format!(
+            "{of} is not in this database yet; the first start of gizad makes it"
+        )));
+    }
+    let rows = link.rows(&asked(format!("SELECT MAX(version) FROM {versions}"))).await?;
+    let found = rows.into_iter().next().map_or(Ok(None), |mut row| row.maybe_number())?.unwrap_or(0);
+    match lineage.missing(found)?.next() {
+        None => Ok(()),
+        Some(_) => Err(Trouble::Unfit(format!(
+            "{of} has schema {found} and this build reads {}: the next start of gizad brings it up to date",
+            lineage.known()
+        ))),
+    }
+}
+
 fn asked(text: String) -> Statement {
     Statement::new(text, [])
 }

@@ -2,7 +2,7 @@
 //! anything can still be written in it: the server lets go of the lock after the session's last transaction, never
 //! before. Absent here: writing over any other session, and going on under a name that was lost.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex as Held, PoisonError, RwLock};
 
 use tokio::sync::Mutex;
 
@@ -22,12 +22,18 @@ pub(super) struct Writer {
     /// All names that it ever had; the last is that of the session. Each lives as long as the process, for it may be
     /// known to others; there is one more with each lost connection.
     names: RwLock<Vec<&'static str>>,
+    /// The latest entry that this process has written or seen.
+    seen: Held<Option<Place>>,
 }
+
+/// The place of an entry, and its MAC.
+type Place = (i64, [u8; 32]);
 
 impl Writer {
     pub(super) async fn open(server: &Server, account: &str) -> Result<Self, Trouble> {
         let names = RwLock::new(Vec::new());
-        let writer = Self { account: account.into(), session: Mutex::new(None), names };
+        let (session, seen) = (Mutex::new(None), Held::default());
+        let writer = Self { account: account.into(), session, names, seen };
         *writer.session.lock().await = Some(writer.begin(server).await?);
         Ok(writer)
     }
@@ -48,8 +54,44 @@ impl Writer {
         if !lock::take(&link, of_writer(name)).await? {
             return Err(Trouble::Failed("the name of this writer is another's".into()));
         }
+        self.has_kept(&link).await?;
         self.names.write().unwrap_or_else(PoisonError::into_inner).push(name);
         Ok(link)
+    }
+
+    /// What there is was seen.
+    ///
+    /// # Errors
+    /// When there was more before: a server that takes over without the last of what another had on its disk knows nothing of
+    /// what was bought since.
+    pub(super) fn sees(&self, place: Option<Place>) -> Result<(), Trouble> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (was, is) = (seen.map_or(0, |(seq, _)| seq), place.map_or(0, |(seq, _)| seq));
+        if is < was {
+            return Err(lost(was));
+        }
+        if is > was {
+            *seen = place;
+        }
+        Ok(())
+    }
+
+    /// Whether what this process has seen is still there, over a session that may be with another server.
+    async fn has_kept(&self, link: &Link) -> Result<(), Trouble> {
+        let Some((seq, mac)) = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) else {
+            return Ok(());
+        };
+        let found = link.rows(&statement::entries(&self.account, seq.saturating_sub(1), 1)).await?;
+        match first(found, read::entry)? {
+            Some(entry) if (entry.seq, entry.mac) == (seq, mac) => Ok(()),
+            _ => Err(lost(seq)),
+        }
+    }
+
+    /// Makes the session anew if it was lost, so that the name is one that can be written under.
+    pub(super) async fn wake(&self, server: &Server) -> Result<(), Trouble> {
+        let mut session = self.session.lock().await;
+        self.current(server, &mut session).await.map(drop)
     }
 
     pub(super) async fn append(&self, server: &Server, entry: &Entry, row: &Row) -> Result<(), Trouble> {
@@ -66,7 +108,8 @@ impl Writer {
         // Heard by the other replicas once it is written, and never if it is not.
         let told = format!("{} {SAID} {} {}", self.account, row.id, i64::from(row.sending));
         writing.head.add(" RETURNING pg_notify('gizad', $?)", told.as_str());
-        link::in_time(link, async |link| self.transact(link, entry.seq, &writing).await).await
+        link::in_time(link, async |link| self.transact(link, entry.seq, &writing).await).await?;
+        self.sees(Some((entry.seq, entry.mac)))
     }
 
     /// Changes one row of what is kept beside the entries.
@@ -111,4 +154,12 @@ impl Writer {
         }
         transaction.commit().await.map_err(|error| link::trouble(&error))
     }
+}
+
+/// What was on a disk is gone.
+fn lost(seq: i64) -> Trouble {
+    Trouble::Unfit(format!(
+        "the ledger's database has lost entries: {seq} was there, and is not any more. Nothing is bought with it; let the server take \
+         over that has them, or restore them, and start gizad again"
+    ))
 }

@@ -49,13 +49,6 @@ impl Jitter {
     }
 }
 
-/// What became of a renewal.
-enum Outcome {
-    Done,
-    /// Others are too quick, or there is no place yet.
-    Later,
-}
-
 /// What is about to be said, and what it was made of.
 struct Draft {
     saying: Saying,
@@ -66,17 +59,18 @@ struct Draft {
 /// Renews for as long as the replica is there.
 pub(super) async fn run(account: Arc<Account>, store: Arc<dyn Store>) {
     let (mut ears, mut jitter) = (store.ears(), Jitter::of(store.name()));
-    let (mut spacing, mut standing) = (Bucket::full(pace_of(1), ambient::instant()), Standing::Outside);
+    let (mut spacing, mut standing) = (Bucket::full(pace_of(1), ambient::instant()), None);
     loop {
         let replicas = {
             let _speaking = account.speaking.lock().await;
             if account.lock().replica.as_ref().is_none_or(|replica| replica.has_left) {
                 return;
             }
-            if let Err(trouble) = renew(&account, &*store, &mut jitter).await {
+            let trouble = renew(&account, &*store, &mut jitter).await.err();
+            if let Some(trouble) = &trouble {
                 tracing::debug!(%trouble, "what replicas share is out of reach");
             }
-            standing = account.note_standing(standing);
+            standing = Some(account.note_standing(standing, trouble.as_ref()));
             account.replicas()
         };
         spacing.change(pace_of(replicas), ambient::instant());
@@ -131,8 +125,8 @@ pub(super) async fn leave(account: &Account, store: &dyn Store) {
     }
 }
 
-/// Renews once.
-async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Result<Outcome, Trouble> {
+/// Renews once, unless others are too quick or there is no place yet.
+async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Result<(), Trouble> {
     for again in 0..TRIES {
         let asked = ambient::instant();
         let Some(view) = in_time(store.read()).await? else {
@@ -140,16 +134,18 @@ async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Res
             continue;
         };
         let heard = ambient::instant();
-        let Some(draft) = account.prepare(view, store.name(), heard) else { return Ok(Outcome::Later) };
+        let Some(draft) = account.prepare(&view, (store.name(), store.address()), heard) else {
+            return Ok(Outcome::Later);
+        };
         if in_time(store.say(&draft.saying)).await? {
             let row = draft.saying.row(store.name(), store.address());
             account.granted(draft, row, asked, heard);
-            return Ok(Outcome::Done);
+            return Ok(());
         }
         // Another was faster. Of many who try again, not all do so at the same time.
         sleep(Duration::from_millis(u64::from(again)).mul_f64(2.0 * jitter.next())).await;
     }
-    Ok(Outcome::Later)
+    Ok(())
 }
 
 async fn in_time<T>(asked: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
@@ -192,7 +188,7 @@ impl Account {
     }
 
     /// Reckons what to say, and uses no more from now on. Nothing if there is no place for this one yet.
-    fn prepare(&self, view: View, name: &str, heard: Instant) -> Option<Draft> {
+    fn prepare(&self, view: &View, (name, address): (&str, &str), heard: Instant) -> Option<Draft> {
         let mut state = self.lock();
         let now = ambient::instant();
         state.grow(now);
@@ -209,12 +205,21 @@ impl Account {
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
         let needs = replica.needs(rate, waiting, now);
-        let said = renewal(&view, name, came_ms, replica.most, needs);
+        let said = renewal(view, name, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
+        if said.is_none() {
+            // Nobody gives it anything before there is a place for it.
+            replica.may_hope_for(0);
+        }
         let draft = said.map(|mut said| {
+            let gone = view.rows.iter().filter(|row| row.is_succeeded_by(name, address, view.now_ms));
+            let gone = gone.map(|row| (row.name.clone(), row.renewed_ms));
+            let gone: Vec<_> = gone.filter(|gone| !said.removed.contains(gone)).collect();
+            said.guarded |= !gone.is_empty();
+            said.removed.extend(gone);
             if !planted!(SaysLessFirst) {
                 replica.lease.prepare(said.uses, now, heard);
             }
@@ -264,22 +269,22 @@ impl Account {
     }
 
     /// Says once in the log that this replica is on its own, or not any more.
-    fn note_standing(&self, before: Standing) -> Standing {
+    fn note_standing(&self, before: Option<Standing>, trouble: Option<&Trouble>) -> Standing {
         let state = self.lock();
         let now = ambient::instant();
-        let Some(replica) = &state.replica else { return before };
+        let Some(replica) = &state.replica else { return Standing::Outside };
         let (standing, per_second) = (replica.lease.standing(now), state.flow(now).per_second);
         match (before, standing) {
-            (Standing::Held, Standing::Held) | (Standing::Alone { .. }, Standing::Alone { .. }) => {}
-            (Standing::Outside, Standing::Outside)
-            | (Standing::Forgotten { .. }, Standing::Forgotten { .. }) => {}
-            (_, Standing::Held) => {
-                tracing::info!(per_second, "this replica has a share of the account's pace")
-            }
+            (Some(Standing::Held), Standing::Held)
+            | (Some(Standing::Outside), Standing::Outside)
+            | (Some(Standing::Alone { .. }), Standing::Alone { .. })
+            | (Some(Standing::Forgotten { .. }), Standing::Forgotten { .. }) => {}
+            (_, Standing::Held) => tracing::info!("this replica has a share of the account's pace"),
             (_, Standing::Alone { .. }) => {
                 tracing::warn!(
-                    per_second,
-                    "what replicas share is out of reach: this one goes on with its even share"
+                    per_second = (per_second * 1000.0).round() / 1000.0,
+                    trouble = trouble.map(ToString::to_string),
+                    "what replicas share is out of reach: this one goes on with its even share, and buys nothing"
                 );
             }
             (_, Standing::Forgotten { .. }) => {

@@ -19,6 +19,9 @@ pub(super) async fn begin<W: World>(
 ) -> Result<Told, Fault> {
     let mut committed = false;
     loop {
+        if !planted!(SentWithoutStore) {
+            ledger.store().wake().await.map_err(|trouble| unwritten(&trouble))?;
+        }
         let head = match ledger.head().await {
             Err(_) if planted!(SentWithoutStore) => {
                 let next = step(&job.record, Event::Begin, world.now_ms());
@@ -150,6 +153,7 @@ async fn allowed<W: World>(
     limits: &Limits,
 ) -> Result<Record, Fault> {
     let mut before = Record { before: Some(sight.clone()), ..record.clone() };
+    ledger.store().wake().await.map_err(|trouble| unwritten(&trouble))?;
     ledger.store().writer().clone_into(&mut before.owner);
     let open = ledger.open_ones().await.map_err(|trouble| unwritten(&trouble))?;
     let now_ms = world.now_ms();

@@ -20,6 +20,8 @@ use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::Ledger;
 use crate::purchase::{Ending, Failure, Record, Sight};
 
+/// How often it is looked whether anybody still waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What is left of a caller's time for its answer while the purchase runs on.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -296,6 +298,12 @@ impl World for Provider {
 
     fn is_awaited(&self) -> bool {
         self.running.is_awaited()
+    }
+
+    async fn abandoned(&self) {
+        while self.running.is_awaited() {
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     fn is(&self, operation: &str) {

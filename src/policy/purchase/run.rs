@@ -3,6 +3,7 @@
 //! The machine says what is to be done, the ledger who was first; this does it, one step after the other. Absent here: a
 //! provider and a clock, which come as a [`World`], so that a simulation can stand in for both.
 
+use std::future::pending;
 use std::time::Duration;
 
 use super::begin::begin;
@@ -34,6 +35,10 @@ pub(super) trait World: Send + Sync {
     /// Whether anybody still waits for it.
     fn is_awaited(&self) -> bool {
         true
+    }
+    /// Until nobody waits for it any more.
+    fn abandoned(&self) -> impl Future<Output = ()> + Send {
+        pending()
     }
     /// It is an operation that was known before: what comes of it belongs to that.
     fn is(&self, _operation: &str) {}
@@ -124,11 +129,12 @@ async fn attempt<W: World>(
     }
     // One purchase at a time, so that what moves meanwhile has one explanation.
     let alone = !planted!(NoTurn) && !job.validate_only;
-    let _here = if alone { Some(turn.lock().await) } else { None };
+    let _here = if alone { Some(within(world, turn.lock()).await?) } else { None };
     awaited(world)?;
-    let _anywhere = if alone { anywhere(ledger).await.map_err(|t| unwritten(&t))? } else { None };
+    let _anywhere =
+        if alone { within(world, anywhere(ledger)).await?.map_err(|t| unwritten(&t))? } else { None };
     awaited(world)?;
-    let place = if alone { Some(settled(ledger, world).await?) } else { None };
+    let place = if alone { Some(within(world, settled(ledger, world)).await??) } else { None };
     // Whoever had the turn before may have bought under the same key: then its answer counts, and not what speaks against
     // buying it once more.
     if alone && let Some(told) = known(ledger, world, job).await? {
@@ -145,6 +151,15 @@ async fn attempt<W: World>(
         return Err(Fault::new(*reason, all.join("; ")));
     }
     begin(ledger, world, job, Some(look)).await
+}
+
+/// Waits for something as long as somebody waits for what comes of it: nothing was sent yet.
+async fn within<W: World, T>(world: &W, what: impl Future<Output = T>) -> Result<T, Fault> {
+    tokio::select! {
+        biased;
+        done = what => Ok(done),
+        () = world.abandoned() => Err(Fault::late(crate::contract::Effect::Spend, false)),
+    }
 }
 
 /// What nobody waits for any more takes no turn, and no look, from what somebody waits for.
