@@ -8,6 +8,8 @@
 //! CHAOS=10m CHAOS_SEED=7 cargo nextest run --no-capture -E 'test(chaos::)'
 //! ```
 //!
+//! With seed 0 nothing goes wrong, for comparison.
+//!
 //! Absent here: a power cut, and a store that forgets what it said it had.
 
 mod callers;
@@ -265,7 +267,7 @@ async fn four_replicas_keep_every_promise_whatever_happens() {
     let mut watched = Instant::now();
     while Instant::now() < over {
         stage.put_right(false);
-        if Instant::now() >= next {
+        if Instant::now() >= next && seed != 0 {
             stage.strike().await;
             next = stage.soon(500, 3000);
         }

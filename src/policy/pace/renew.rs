@@ -135,7 +135,7 @@ async fn renew(account: &Account, store: &dyn Store, jitter: &mut Jitter) -> Res
         };
         let heard = ambient::instant();
         let Some(draft) = account.prepare(&view, (store.name(), store.address()), heard) else {
-            return Ok(Outcome::Later);
+            return Ok(());
         };
         if in_time(store.say(&draft.saying)).await? {
             let row = draft.saying.row(store.name(), store.address());

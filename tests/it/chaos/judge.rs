@@ -215,7 +215,10 @@ pub struct Window {
 impl std::fmt::Display for Window {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { from_us, until_us, calls, excess } = self;
-        write!(f, "the busiest window has {calls} calls from {from_us} to {until_us} µs, {excess:.1} more than may be")
+        write!(
+            f,
+            "the busiest window has {calls} calls from {from_us} to {until_us} µs, {excess:.1} more than may be"
+        )
     }
 }
 
