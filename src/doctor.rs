@@ -127,7 +127,11 @@ async fn ledger(settings: &Settings) -> Finding {
         }
         Ledger::Usual(_) | Ledger::In(_) | Ledger::Shared => {}
     }
-    if boot::ledger_folder(settings).is_some_and(|folder| !folder.exists()) {
+    let is_new = match settings.shared {
+        Some(_) => matches!(boot::replicas(settings).await, Ok(None)),
+        None => boot::ledger_folder(settings).is_some_and(|folder| !folder.exists()),
+    };
+    if is_new {
         return Finding::skipped(CHECK, "there is none yet; the first start makes it");
     }
     let ledger = match boot::read_ledger(settings).await {

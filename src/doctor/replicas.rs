@@ -27,7 +27,7 @@ pub(super) async fn examine(settings: &Settings) -> Option<Finding> {
 fn judged(view: &View, most: u32) -> Finding {
     let there = view.rows.iter().filter(|row| !row.is_silent(view.now_ms)).count();
     let silent = view.rows.len() - there;
-    let each: Vec<String> = view.rows.iter().map(|row| told(row, view.now_ms)).collect();
+    let each: Vec<String> = view.rows.iter().map(|row| told(row, view.now_ms, most)).collect();
     let all = match each.is_empty() {
         true => String::new(),
         false => format!(": {}", each.join("; ")),
@@ -38,17 +38,20 @@ fn judged(view: &View, most: u32) -> Finding {
                       it runs, look why it does not reach the database";
         return Finding::warning(CHECK, format!("{what}; {silent} of them silent"), advice);
     }
-    if there >= most as usize {
-        let advice = "raise shared.max_replicas (and pace.burst with it) before there is another one: without a place it sends nothing";
-        return Finding::warning(CHECK, what, advice);
-    }
     Finding::fine(CHECK, what)
 }
 
-fn told(row: &Row, now_ms: i64) -> String {
+fn told(row: &Row, now_ms: i64, most: u32) -> String {
     let lag = Duration::from_millis(u64::try_from(now_ms.saturating_sub(row.renewed_ms)).unwrap_or(0));
-    let percent = row.share as f64 / ALL as f64 * 100.0;
     let Row { name, version, address, .. } = row;
+    if row.is_silent(now_ms) {
+        let kept = 100.0 / f64::from(most.max(1));
+        return format!(
+            "{name} {version} at {address}, silent for {:.0} s, {kept:.0} % of the rate kept for it",
+            lag.as_secs_f64()
+        );
+    }
+    let percent = row.share as f64 / ALL as f64 * 100.0;
     format!(
         "{name} {version} at {address}, {percent:.0} % of the rate, heard of {:.1} s ago",
         lag.as_secs_f64()

@@ -131,7 +131,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn note<'a>(&'a self, name: &'a str) -> Pending<'a, Option<Vec<u8>>>;
 
     /// Keeps something beside the entries: if it is not there yet, or in the place of exactly what was there before.
-    /// [`Trouble::Taken`] if it is not as expected.
+    /// [`Trouble::Taken`](crate::database::Trouble::Taken) if it is not as expected.
     fn set_note<'a>(&'a self, name: &'a str, value: &'a [u8], before: Option<&'a [u8]>) -> Pending<'a, ()>;
 
     /// The name of this writer, which is told from all that ever were.

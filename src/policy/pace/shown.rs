@@ -82,7 +82,11 @@ impl Replicas {
                     version: row.version.clone(),
                     address: row.address.clone(),
                     up: ago(row.begun_ms),
-                    share: part(row.share),
+                    share: if row.is_silent(view.now_ms) {
+                        1.0 / f64::from(replica.most)
+                    } else {
+                        part(row.share)
+                    },
                     wants: part(row.wants),
                     lag: ago(row.renewed_ms),
                     is_silent: row.is_silent(view.now_ms),

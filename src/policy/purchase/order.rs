@@ -20,9 +20,7 @@ use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::Ledger;
 use crate::purchase::{Ending, Failure, Record, Sight};
 
-/// How often it is looked whether anybody still waits.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What is left of a caller's time for its answer while the purchase runs on.
+/// What is left of a caller's time for its answer while the purchase runs on; and how often it is looked who waits.
 const MARGIN: Duration = Duration::from_millis(100);
 
 /// Places an order, and answers with what became of it.
@@ -171,8 +169,7 @@ async fn wait(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> R
 
 async fn under_way(desk: &Desk, ledger: &Ledger, call: &Call, running: &Running) -> Result<Reply, Fault> {
     let id = running.id();
-    let record = ledger.by_id(&id).await.ok().flatten();
-    let record = record.unwrap_or_else(|| Record {
+    let record = ledger.by_id(&id).await.ok().flatten().unwrap_or_else(|| Record {
         id,
         operation: call.operation.name.clone(),
         caller: call.caller.as_str().to_owned(),
@@ -302,7 +299,7 @@ impl World for Provider {
 
     async fn abandoned(&self) {
         while self.running.is_awaited() {
-            sleep(LOOK_AGAIN).await;
+            sleep(MARGIN).await;
         }
     }
 
