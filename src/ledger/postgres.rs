@@ -26,7 +26,7 @@ use crate::database::{Bounds, Cells, Pending, Server, Session, Statement, Troubl
 const OTHERS: usize = 3;
 
 /// Who has the turn and says nothing for so long has lost it.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// The entries of one account in a database that may hold others as well.
 pub struct Postgres {

@@ -8,6 +8,8 @@
 //! CHAOS=10m CHAOS_SEED=7 cargo nextest run --no-capture -E 'test(chaos::)'
 //! ```
 //!
+//! With seed 0 nothing goes wrong, for comparison.
+//!
 //! Absent here: a power cut, and a store that forgets what it said it had.
 
 mod callers;
@@ -265,9 +267,9 @@ async fn four_replicas_keep_every_promise_whatever_happens() {
     let mut watched = Instant::now();
     while Instant::now() < over {
         stage.put_right(false);
-        if Instant::now() >= next {
+        if Instant::now() >= next && seed != 0 {
             stage.strike().await;
-            next = stage.soon(300, 2000);
+            next = stage.soon(500, 3000);
         }
         if watched.elapsed() > Duration::from_secs(5) {
             watched = Instant::now();
@@ -307,9 +309,9 @@ async fn four_replicas_keep_every_promise_whatever_happens() {
     println!("{:?}\n{:#?}", stage.done, crowd.notes.counts.lock().unwrap());
     let wishes = crowd.notes.wishes.lock().unwrap().len();
     let bought = stage.provider.carried_out().await.len();
-    println!("{wishes} wishes, {bought} carried out; {} requests, {busiest:?}", stage.arrived.len());
+    println!("{wishes} wishes, {bought} carried out; {} requests; {busiest}", stage.arrived.len());
     if busiest.excess > 0.0 {
-        wrong.push(format!("the pace: {busiest:?} of {:?}", stage.arrived));
+        wrong.push(format!("the pace: {busiest} of {:?}", stage.arrived));
     }
     assert!(wrong.is_empty(), "seed {seed}: {} wrong: {wrong:#?}", wrong.len());
     assert!(bought > 0 && crowd.notes.counts.lock().unwrap().contains_key("bought"), "something was bought");

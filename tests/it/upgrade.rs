@@ -48,11 +48,6 @@ impl Bought {
                 assert_eq!(told, (operation.clone(), "true"), "{step}, {key}: {}", again.text);
             }
         }
-        println!(
-            "{step}: {} replicas, {} purchases, each answered again by each",
-            replicas.len(),
-            self.0.len()
-        );
     }
 }
 

@@ -186,7 +186,7 @@ fn refused(reason: &str, sent: &str) -> Said {
 /// two names use the same keys: a key is its caller's.
 pub async fn buyer(crowd: Crowd, number: usize, mut dice: Dice) {
     let who = number % 2;
-    let over_grpc = number % 5 == 0;
+    let over_grpc = number.is_multiple_of(5);
     for wished in 0_usize.. {
         if crowd.is_over() {
             return;
@@ -243,7 +243,7 @@ pub async fn reader(crowd: Crowd, number: usize, mut dice: Dice) {
     ];
     while !crowd.is_over() {
         let (replica, who) = (dice.below(REPLICAS), dice.below(2));
-        let answer = if number % 6 == 0 {
+        let answer = if number.is_multiple_of(6) {
             let path = ["/vps/1/start", "/vps/1/stop", "/vps/1/reboot"][dice.below(3)];
             let key = if dice.below(2) == 0 {
                 String::new()

@@ -204,13 +204,22 @@ async fn replays(
 }
 
 /// A window of time, as the provider has counted in it.
-#[derive(Debug)]
 pub struct Window {
     pub from_us: u64,
     pub until_us: u64,
     pub calls: usize,
     /// By how many calls these are more than burst and rate allow.
     pub excess: f64,
+}
+
+impl std::fmt::Display for Window {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { from_us, until_us, calls, excess } = self;
+        write!(
+            f,
+            "the busiest window has {calls} calls from {from_us} to {until_us} µs, {excess:.1} more than may be"
+        )
+    }
 }
 
 /// The window of any length that exceeds the pace most, or comes nearest to it.
