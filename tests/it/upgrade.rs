@@ -36,7 +36,7 @@ impl Bought {
     /// Buys something new through each, and has every purchase there ever was answered again by each.
     async fn through(&mut self, step: &str, replicas: &[&Gateway]) {
         for (number, replica) in replicas.iter().enumerate() {
-            let key = format!("{step}-{number}");
+            let key = format!("{}-{number}", step.replace(' ', "-"));
             let answer = buy(replica, &key, &key).await;
             assert_eq!(Told::of(&answer), Told::Succeeded, "{key}: {}", answer.text);
             self.0.insert(key, operation_of(&answer));
