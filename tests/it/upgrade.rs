@@ -28,6 +28,12 @@ fn start(program: &str, provider: &Provider, url: &str) -> Gateway {
     Gateway::of(program, &provider.url, &settings)
 }
 
+/// As a rollout ends one: it says farewell.
+async fn stop(mut gateway: Gateway) {
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success());
+}
+
 /// What the key of each purchase came to, over all replicas.
 #[derive(Default)]
 struct Bought(HashMap<String, String>);
@@ -64,16 +70,16 @@ async fn replicas_are_replaced_one_by_one_and_the_newer_ones_can_be_taken_back()
     bought.through("before", &[&one, &two]).await;
     let three = new();
     bought.through("one more", &[&one, &two, &three]).await;
-    drop(one);
+    stop(one).await;
     bought.through("one replaced", &[&two, &three]).await;
     let four = new();
-    drop(two);
+    stop(two).await;
     bought.through("both replaced", &[&three, &four]).await;
     // It was a mistake: back to the older one.
     let five = old();
-    drop(three);
+    stop(three).await;
     bought.through("one taken back", &[&four, &five]).await;
-    drop(four);
+    stop(four).await;
     bought.through("both taken back", &[&five]).await;
 
     assert_eq!(provider.carried_out().await.len(), bought.0.len(), "each once");
