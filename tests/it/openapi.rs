@@ -14,7 +14,13 @@ use super::rig::{Gateway, contract};
 fn without_chance(name: &str, value: &mut Value) {
     match value {
         Value::Object(members) => members.iter_mut().for_each(|(name, value)| without_chance(name, value)),
-        Value::Array(items) => items.iter_mut().for_each(|item| without_chance(name, item)),
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| without_chance(name, item));
+            // Which of them expires first is a matter of the second in which it was bought.
+            if items.iter().all(|item| item.get("days_left").is_some()) {
+                items.sort_by_key(|item| item["service_id"].as_i64());
+            }
+        }
         Value::String(text) => {
             let fixed = match name {
                 "password" => "of-the-sandbox",
