@@ -115,8 +115,9 @@ struct Measured {
 
 async fn measured(name: &str, replicas: usize, place: Place<'_>, server: &Server) -> Measured {
     let provider = Provider::start();
-    let gateways: Vec<Gateway> =
-        (0..replicas).map(|_| Gateway::start(&provider, place, &[("GIZAD_CACHE_TTL", "5m")])).collect();
+    let gateways: Vec<Gateway> = (0..replicas)
+        .map(|_| Gateway::start(&provider, place, &[("GIZAD_CACHE_TTL", "5m"), ("GIZAD_AUDIT_FILE", "off")]))
+        .collect();
     for gateway in &gateways {
         connect(gateway.api).await.ask("GET", "/catalog/vps-plans", None, "").await;
     }
