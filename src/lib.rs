@@ -56,6 +56,7 @@
 //! | [`sandbox`] | a provider on a real socket | the gateway |
 //! | [`boot`] | assembles, binds, spawns, drains | logic of its own |
 //! | [`doctor`] | whether everything is right, and what to do if it is not | a secret; anything that is changed |
+//! | [`plant`] | mistakes that tests plant, and the seeds of simulations | anything outside of tests |
 //! | [`ambient`] | the door to clock and randomness | everything else |
 //!
 //! `tests/shape.rs` reads every `use crate::…` and holds these arrows.
@@ -138,6 +139,7 @@ pub mod fault;
 pub mod ledger;
 pub mod metrics;
 pub mod outward;
+pub mod plant;
 pub mod policy;
 pub mod purchase;
 pub mod records;

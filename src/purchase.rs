@@ -20,18 +20,8 @@ pub use record::{Failure, Item, Listing, Marks, Record, Sight, State};
 
 /// Whether a mistake was planted, to see that it is found. Nothing is planted outside of tests.
 macro_rules! planted {
-    ($bug:ident) => {{
-        #[cfg(test)]
-        let planted = $crate::purchase::plant::is(&$crate::purchase::plant::Bug::$bug);
-        #[cfg(not(test))]
-        let planted = $crate::purchase::never();
-        planted
-    }};
+    ($bug:ident) => {
+        $crate::plant::planted!(purchase, $bug)
+    };
 }
 pub(crate) use planted;
-
-/// What stands for a planted mistake outside of tests.
-#[cfg(not(test))]
-pub(crate) fn never() -> bool {
-    false
-}

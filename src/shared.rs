@@ -34,21 +34,11 @@ pub use sights::{Sighted, Sights};
 
 /// Whether a mistake was planted, to see that it is found. Nothing is planted outside of tests.
 macro_rules! planted {
-    ($bug:ident) => {{
-        #[cfg(test)]
-        let planted = $crate::shared::plant::is(&$crate::shared::plant::Bug::$bug);
-        #[cfg(not(test))]
-        let planted = $crate::shared::never();
-        planted
-    }};
+    ($bug:ident) => {
+        $crate::plant::planted!(shared, $bug)
+    };
 }
 pub(crate) use planted;
-
-/// What stands for a planted mistake outside of tests.
-#[cfg(not(test))]
-pub(crate) fn never() -> bool {
-    false
-}
 
 /// The tables.
 const TABLES: Lineage = Lineage {

@@ -1,21 +1,6 @@
 //! Mistakes of design that tests plant one at a time, to see that the simulation finds each of them.
 
-use std::cell::Cell;
-
-macro_rules! bugs {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// The mistakes.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Bug {
-            $($(#[$doc])+ $name,)+
-        }
-
-        impl Bug {
-            /// All of them.
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
-        }
-    };
-}
+use crate::plant::bugs;
 
 bugs! {
     /// The request leaves before the record is on the disk.
@@ -70,18 +55,4 @@ bugs! {
     ClocksCompared,
     /// Who was taken for dead writes its own outcome over what was decided meanwhile.
     DecisionOverwritten,
-}
-
-thread_local! {
-    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
-}
-
-/// Plants a mistake in this thread, or takes it out.
-pub(crate) fn set(bug: Option<Bug>) {
-    PLANTED.set(bug);
-}
-
-/// Whether this is the one that is planted here.
-pub(crate) fn is(bug: &Bug) -> bool {
-    PLANTED.get() == Some(*bug)
 }

@@ -1,21 +1,6 @@
 //! Mistakes of design that tests plant one at a time, to see that the simulation of the shared pace finds each of them.
 
-use std::cell::Cell;
-
-macro_rules! bugs {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// The mistakes.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Bug {
-            $($(#[$doc])+ $name,)+
-        }
-
-        impl Bug {
-            /// All of them.
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
-        }
-    };
-}
+use crate::plant::bugs;
 
 bugs! {
     /// A replica says that it uses less before it does.
@@ -48,18 +33,4 @@ bugs! {
     PlaceTakenAtOnce,
     /// A replica that was silent for a day goes on, although nobody keeps anything for it.
     GoesOnForEver,
-}
-
-thread_local! {
-    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
-}
-
-/// Plants a mistake in this thread, or takes it out.
-pub(crate) fn set(bug: Option<Bug>) {
-    PLANTED.set(bug);
-}
-
-/// Whether this is the one that is planted here.
-pub(crate) fn is(bug: &Bug) -> bool {
-    PLANTED.get() == Some(*bug)
 }

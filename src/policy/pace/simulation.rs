@@ -10,10 +10,10 @@ mod store;
 
 use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::plant::{number, play_all};
 use crate::policy::meter::Rate;
 use crate::shared::plant::{self, Bug};
 
@@ -103,39 +103,23 @@ async fn play(seed: u64) -> Played {
     (stage.passed(), stage.wrong())
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs more seeds says so in the environment")]
-fn number(name: &str, usual: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
-/// Plays seeds, and every scene with some of them, on as many threads as there are cores, until something is wrong.
+/// Plays seeds, and every scene with some of them, until something is wrong.
 fn run(first: u64, seeds: u64, bug: Option<Bug>) -> (u64, Option<(u64, String)>) {
-    let (next, passed, found) = (AtomicU64::new(first), AtomicU64::new(0), AtomicBool::new(false));
-    let violated = Mutex::new(None);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                plant::set(bug);
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || found.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let played = scenes::all().into_iter().filter(|_| seed < SEEDS_FOR_A_SCENE).chain([PLAY]);
-                    for (what, play) in played {
-                        let (times, wrong) = on_a_stopped_clock(play(seed));
-                        passed.fetch_add(times, Ordering::Relaxed);
-                        if let Some(wrong) = wrong {
-                            found.store(true, Ordering::Relaxed);
-                            violated.lock().expect("sound").get_or_insert((seed, format!("{what}: {wrong}")));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    (passed.into_inner(), violated.into_inner().expect("sound"))
+    let passed = AtomicU64::new(0);
+    let violated = play_all(
+        first,
+        seeds,
+        || plant::set(bug),
+        |seed| {
+            let mut plays = scenes::all().into_iter().filter(|_| seed < SEEDS_FOR_A_SCENE).chain([PLAY]);
+            plays.find_map(|(what, play)| {
+                let (times, wrong) = on_a_stopped_clock(play(seed));
+                passed.fetch_add(times, Ordering::Relaxed);
+                wrong.map(|wrong| format!("{what}: {wrong}"))
+            })
+        },
+    );
+    (passed.into_inner(), violated)
 }
 
 #[test]

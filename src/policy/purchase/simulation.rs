@@ -15,8 +15,8 @@ mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::plant::{number, play_all, wished};
 use crate::purchase::State;
 use crate::purchase::plant::{self, Bug};
 
@@ -37,48 +37,28 @@ struct Sum {
     ended: BTreeMap<State, u64>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs more seeds says so in the environment")]
-fn wished(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
-fn number(name: &str, usual: u64) -> u64 {
-    wished(name).unwrap_or(usual)
-}
-
 /// How many processes there are in each run, if somebody says so.
 fn replicas() -> Option<u64> {
     wished("GIZAD_SIMULATION_REPLICAS").map(|replicas| replicas.clamp(1, 8))
 }
 
-/// Runs seeds on as many threads as there are cores, until one is violated.
+/// Runs seeds until one is violated.
 fn run(first: u64, seeds: u64, bug: Option<Bug>) -> (Sum, Option<(u64, Vec<String>)>) {
-    let (next, found) = (AtomicU64::new(first), AtomicBool::new(false));
-    let (sum, violated) = (Mutex::new(Sum::default()), Mutex::new(None));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let replicas = replicas();
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                plant::set(bug);
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || found.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let played = play::play(seed, replicas);
-                    let wrong = check::violations(&played);
-                    if !wrong.is_empty() {
-                        found.store(true, Ordering::Relaxed);
-                        violated.lock().expect("sound").get_or_insert((seed, wrong));
-                        return;
-                    }
-                    sum.lock().expect("sound").add(&played);
-                }
-            });
-        }
-    });
-    (sum.into_inner().expect("sound"), violated.into_inner().expect("sound"))
+    let (sum, replicas) = (Mutex::new(Sum::default()), replicas());
+    let violated = play_all(
+        first,
+        seeds,
+        || plant::set(bug),
+        |seed| {
+            let played = play::play(seed, replicas);
+            let wrong = check::violations(&played);
+            if wrong.is_empty() {
+                sum.lock().expect("sound").add(&played);
+            }
+            (!wrong.is_empty()).then_some(wrong)
+        },
+    );
+    (sum.into_inner().expect("sound"), violated)
 }
 
 impl Sum {
