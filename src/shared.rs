@@ -82,12 +82,9 @@ impl Shared {
     /// # Errors
     /// When the server cannot be reached, or the tables cannot be read by this build.
     pub async fn look(server: Arc<Server>, account: &str) -> Result<Option<Self>, Trouble> {
-        let link = server.link().await?;
-        if !tables::are_there(&link, &TABLES).await? {
+        if !tables::look(&mut server.link().await?, &TABLES).await? {
             return Ok(None);
         }
-        tables::look(&link, &TABLES).await?;
-        drop(link);
         let session = Arc::new(Session::new(server));
         Ok(Some(Self { session, account: account.into(), name: "".into(), max_replicas: NonZeroU32::MIN }))
     }

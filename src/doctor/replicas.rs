@@ -44,14 +44,13 @@ fn judged(view: &View, most: u32) -> Finding {
 fn told(row: &Row, now_ms: i64, most: u32) -> String {
     let lag = Duration::from_millis(u64::try_from(now_ms.saturating_sub(row.renewed_ms)).unwrap_or(0));
     let Row { name, version, address, .. } = row;
+    let percent = row.counted(now_ms, most) as f64 / ALL as f64 * 100.0;
     if row.is_silent(now_ms) {
-        let kept = 100.0 / f64::from(most.max(1));
+        let silent = lag.as_secs_f64();
         return format!(
-            "{name} {version} at {address}, silent for {:.0} s, {kept:.0} % of the rate kept for it",
-            lag.as_secs_f64()
+            "{name} {version} at {address}, silent for {silent:.0} s, {percent:.0} % of the rate kept for it"
         );
     }
-    let percent = row.share as f64 / ALL as f64 * 100.0;
     format!(
         "{name} {version} at {address}, {percent:.0} % of the rate, heard of {:.1} s ago",
         lag.as_secs_f64()

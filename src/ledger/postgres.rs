@@ -75,7 +75,11 @@ impl Postgres {
     /// # Errors
     /// When the server cannot be reached, when there is no ledger in it, or one that this build cannot read.
     pub async fn read_only(server: Arc<Server>, account: &str) -> Result<Self, Trouble> {
-        tables::look(&server.link().await?, &TABLES).await?;
+        if !tables::look(&mut server.link().await?, &TABLES).await? {
+            return Err(Trouble::Unfit(
+                "there is no ledger in this database yet; the first start of gizad makes it".into(),
+            ));
+        }
         Ok(Self::with(server, account, None))
     }
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::renewal::FURTHEST_MS;
 use super::{Answers, Asked, Found, Hearing, Notice, Pending, Pulse, Reading, Shared, Sighted, Sights, Told};
 use crate::ambient;
 use crate::database::{Cells, Statement, Trouble, Value, all, said, unexpected};
 
 /// What the server's clock shows, in milliseconds since 1970, the rest cut off.
 const NOW: &str = "FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
-/// No lease ends later than so many milliseconds from now: one that does was written by a clock that has been set back since.
-const FURTHEST: i64 = 10_000;
 /// How much the ledger has grown.
 const PLACE: &str = "COALESCE((SELECT MAX(seq) FROM entries WHERE account = $1), 0)";
 /// For how long a row is kept that nobody has any more.
@@ -46,7 +45,7 @@ impl fmt::Debug for Board {
 fn there(row: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM replicas r WHERE r.account = $1 AND r.name = {row}.holder AND r.until_ms > {NOW} AND \
-         r.until_ms <= {NOW} + {FURTHEST})"
+         r.until_ms <= {NOW} + {FURTHEST_MS})"
     )
 }
 

@@ -58,6 +58,19 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::Held => "held",
+            Self::Alone { .. } => "alone",
+            Self::Forgotten { .. } => "forgotten",
+        }
+    }
+}
+
 impl Lease {
     /// Nothing yet, of an account that has so many replicas at most.
     #[must_use]

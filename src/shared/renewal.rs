@@ -31,6 +31,9 @@
 //!    of those rows is counted for; when it is back it uses nothing until it has a place. A row that was silent for a day is
 //!    removed, and whoever it belonged to has stopped before, by its own clock.
 //!
+//! 5. *Whoever is certainly gone.* A silent row of the same machine and address as one's own is of a process that has ended, since one
+//!    listens there now. It is removed, and not counted from the next renewal on.
+//!
 //! The bursts follow: with a share *s*, a replica's is 1 + ⌊(*B* − *N*)·*s*⌋, and all together at most *B*. What they let through in
 //! a window is at most what is in their buckets at its beginning, which is at most *B*, and what comes in it.
 //!
@@ -43,7 +46,7 @@ use super::lease::{LASTS, REMEMBERED};
 use super::planted;
 
 /// The furthest that the end of a lease can be ahead, in milliseconds.
-const FURTHEST_MS: i64 = 10_000;
+pub(super) const FURTHEST_MS: i64 = 10_000;
 
 /// A replica as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,15 +148,15 @@ impl Row {
 
     /// Whether this is of a process that is certainly gone: it listened on the same machine where this one listens now, and is
     /// silent. A program that was killed is started again there.
-    #[must_use]
-    pub fn is_succeeded_by(&self, name: &str, address: &str, now_ms: i64) -> bool {
+    fn is_succeeded_by(&self, (name, address): (&str, &str), now_ms: i64) -> bool {
         let machine = |name: &str| name.rsplit_once('-').map(|(machine, _)| machine.to_owned());
         let same = self.address == address && !address.is_empty() && machine(&self.name) == machine(name);
         same && self.name != name && self.is_silent(now_ms)
     }
 
     /// What it may use, as far as anybody can know.
-    fn counted(&self, now_ms: i64, most: u32) -> u64 {
+    #[must_use]
+    pub fn counted(&self, now_ms: i64, most: u32) -> u64 {
         match self.is_silent(now_ms) {
             true if planted!(SilentIsGone) => 0,
             true => even(most),
@@ -197,9 +200,16 @@ impl View {
     }
 }
 
-/// What a replica says of itself. Nothing if there is no place for it yet among as many as there may be.
+/// What a replica says of itself, by its name and the address that it listens on. Nothing if there is no place for it yet among as
+/// many as there may be.
 #[must_use]
-pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -> Option<Renewal> {
+pub fn renewal(
+    view: &View,
+    (name, address): (&str, &str),
+    came_ms: i64,
+    most: u32,
+    needs: Needs,
+) -> Option<Renewal> {
     let (now_ms, own) = (view.now_ms, view.row(name));
     let replaced = if own.is_none() { view.place(came_ms, most)? } else { None };
     let others = || {
@@ -221,8 +231,9 @@ pub fn renewal(view: &View, name: &str, came_ms: i64, most: u32, needs: Needs) -
     let granted = target.min(left);
     let share = if planted!(SaysLessFirst) { granted } else { granted.max(uses) };
 
-    let forgotten = others().filter(|row| row.is_forgotten(now_ms));
-    let removed: Vec<_> = forgotten.chain(replaced).map(|row| (row.name.clone(), row.renewed_ms)).collect();
+    let gone = |row: &&Row| row.is_forgotten(now_ms) || row.is_succeeded_by((name, address), now_ms);
+    let removed: Vec<_> =
+        others().filter(gone).chain(replaced).map(|row| (row.name.clone(), row.renewed_ms)).collect();
     let only_shrinks = own.is_some_and(|own| !own.is_silent(now_ms) && share <= own.share);
     let blindly = planted!(GrowsBlindly) || planted!(LargeIsRenewedBlindly) && only_shrinks;
     let guarded = own.is_none() || !removed.is_empty() || !blindly && (!only_shrinks || share > even(most));
@@ -291,7 +302,7 @@ mod tests {
     }
 
     fn of_a(rows: &[Row], needs: Needs) -> Renewal {
-        renewal(&view(rows), "a", NOW - 1_000, MOST, needs).expect("a place")
+        renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, needs).expect("a place")
     }
 
     #[test]
@@ -349,12 +360,45 @@ mod tests {
     }
 
     #[test]
+    fn who_listens_where_a_killed_one_did_takes_its_row_away() {
+        let at = |name: &str, address: &str, since: i64| Row {
+            address: address.to_owned(),
+            ..silent(name, ALL / 8, since)
+        };
+        let removed = |row: Row| {
+            let own = ("pod-2222", "127.0.0.1:7070");
+            let renewal = renewal(&view(&[row]), own, NOW - 1_000, MOST, idle(0)).expect("a place");
+            (renewal.removed.len(), renewal.share, renewal.guarded)
+        };
+        let kept = (0, ALL / 4 * 3, true);
+        assert_eq!(
+            removed(at("pod-1111", "127.0.0.1:7070", 1)),
+            (1, ALL / 4 * 3, true),
+            "and counted once more"
+        );
+        assert_eq!(removed(at("pod-1111", "127.0.0.1:7071", 1)), kept, "another one on the same machine");
+        assert_eq!(removed(at("other-1111", "127.0.0.1:7070", 1)), kept, "another pod");
+        assert_eq!(
+            removed(at("pod-1111", "127.0.0.1:7070", -2_500)).0,
+            0,
+            "one that lives, such as before a handover"
+        );
+    }
+
+    /// As it is when another server takes over whose clock is behind.
+    #[test]
+    fn a_lease_that_ends_too_far_ahead_has_ended() {
+        assert!(!silent("b", 0, -FURTHEST_MS).is_silent(NOW));
+        assert!(silent("b", 0, -FURTHEST_MS - 1).is_silent(NOW));
+    }
+
+    #[test]
     fn a_place_is_taken_from_who_was_silent_longest_and_only_when_the_others_are_known_to_be_alive() {
         let rows = |renewed_ms: i64| {
             let fresh = |name| Row { renewed_ms, ..row(name, ALL / 8, ALL / 8) };
             [fresh("b"), fresh("c"), silent("d", ALL / 2, 9_000), silent("e", ALL / 8, 10_000)]
         };
-        let join = |rows: &[Row]| renewal(&view(rows), "a", NOW - 1_000, MOST, waiting(0));
+        let join = |rows: &[Row]| renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, waiting(0));
         assert_eq!(join(&rows(NOW - 1_000)), None, "they may have died since");
         let joins = join(&rows(NOW - 999)).expect("a place");
         assert_eq!(joins.removed, [("e".to_owned(), NOW - 13_000)]);

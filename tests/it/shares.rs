@@ -31,7 +31,13 @@ async fn read(table: &Table) -> View {
 
 /// What one says that waits for so much.
 fn saying(table: &Table, view: &View, used: u64, waits: u64) -> Saying {
-    let renewal = renewal(view, table.name(), view.now_ms, MOST, Needs { used, waits, lately: 0, now: 0 });
+    let renewal = renewal(
+        view,
+        (table.name(), table.address()),
+        view.now_ms,
+        MOST,
+        Needs { used, waits, lately: 0, now: 0 },
+    );
     Saying { view: view.clone(), came_ms: view.now_ms, renewal: renewal.expect("a place"), account: None }
 }
 

@@ -6,17 +6,6 @@ use serde_json::{Value, json};
 
 use super::status::rounded;
 use crate::policy::pace::{ReplicaShown, Shown};
-use crate::shared::lease::Standing;
-
-/// The word for how one stands among the others.
-pub(super) fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Outside => "outside",
-        Standing::Held => "held",
-        Standing::Alone { .. } => "alone",
-        Standing::Forgotten { .. } => "forgotten",
-    }
-}
 
 /// Nothing if it has the account for itself.
 pub(super) fn shown(own: Option<&str>, pace: &Shown) -> Value {
@@ -24,7 +13,7 @@ pub(super) fn shown(own: Option<&str>, pace: &Shown) -> Value {
     json!({
         "own": own,
         "max_replicas": replicas.most,
-        "lease": word(replicas.standing),
+        "lease": replicas.standing.as_str(),
         "share": rounded(replicas.share),
         "alone_for_s": replicas.alone_for.map(|alone| alone.as_secs()),
         "seen_s_ago": replicas.seen_ago.map(seconds),

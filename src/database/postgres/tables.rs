@@ -1,10 +1,11 @@
 //! The tables of a lineage, made or brought up to date by whoever comes first. Absent here: what they are.
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, GenericClient};
 
 use super::link::{self, Link};
 use super::lock::{self, Key};
 use crate::ambient;
+use crate::database::cells::first;
 use crate::database::lineage::{Lineage, for_postgres};
 use crate::database::statement::Statement;
 use crate::database::trouble::Trouble;
@@ -15,20 +16,12 @@ pub(crate) async fn prepare(link: &mut Link, lineage: &Lineage) -> Result<(), Tr
         let unfit = |error: &Error| unfit(lineage, error);
         let transaction = link.client().transaction().await.map_err(|error| unfit(&error))?;
         link::change(&transaction, &lock::for_this_transaction(Key::new("schema", ""))).await?;
-        let versions = lineage.versions;
-        let there = asked(format!("SELECT to_regclass('{versions}') IS NOT NULL"));
-        let found = if lock::is_true(link::rows(&transaction, &there).await?)? {
-            let latest = asked(format!("SELECT MAX(version) FROM {versions}"));
-            let rows = link::rows(&transaction, &latest).await?;
-            rows.into_iter().next().map_or(Ok(None), |mut row| row.maybe_number())?.unwrap_or(0)
-        } else {
-            0
-        };
+        let found = version(&transaction, lineage).await?.unwrap_or(0);
         for (version, step) in lineage.missing(found)? {
             transaction.batch_execute(&lineage.begin()).await.map_err(|error| unfit(&error))?;
             transaction.batch_execute(&for_postgres(step)).await.map_err(|error| unfit(&error))?;
             let reached = Statement::new(
-                format!("INSERT INTO {versions} VALUES ($1, $2)"),
+                format!("INSERT INTO {} VALUES ($1, $2)", lineage.versions),
                 [version.into(), ambient::unix_millis().into()],
             );
             link::change(&transaction, &reached).await?;
@@ -38,32 +31,34 @@ pub(crate) async fn prepare(link: &mut Link, lineage: &Lineage) -> Result<(), Tr
     .await
 }
 
-/// Whether anybody ever made the tables.
-pub(crate) async fn are_there(link: &Link, lineage: &Lineage) -> Result<bool, Trouble> {
-    lock::is_true(link.rows(&asked(format!("SELECT to_regclass('{}') IS NOT NULL", lineage.versions))).await?)
-}
-
-/// Looks whether the tables are there and can be read, and makes nothing.
-pub(crate) async fn look(link: &Link, lineage: &Lineage) -> Result<(), Trouble> {
-    let Lineage { of, versions, .. } = lineage;
-    if !are_there(link, lineage).await? {
-        return Err(Trouble::Unfit(format!(
-            "{of} is not in this database yet; the first start of gizad makes it"
-        )));
-    }
-    let rows = link.rows(&asked(format!("SELECT MAX(version) FROM {versions}"))).await?;
-    let found = rows.into_iter().next().map_or(Ok(None), |mut row| row.maybe_number())?.unwrap_or(0);
+/// Looks whether the tables can be read by this build, and makes nothing. False if nobody ever made them.
+///
+/// # Errors
+/// When they are older or newer than it knows.
+pub(crate) async fn look(link: &mut Link, lineage: &Lineage) -> Result<bool, Trouble> {
+    let found = link::in_time(link, async |link| version(link.client(), lineage).await).await?;
+    let Some(found) = found else { return Ok(false) };
     match lineage.missing(found)?.next() {
-        None => Ok(()),
+        None => Ok(true),
         Some(_) => Err(Trouble::Unfit(format!(
-            "{of} has schema {found} and this build reads {}: the next start of gizad brings it up to date",
+            "{} has schema {found} and this build reads {}: the next start of gizad brings it up to date",
+            lineage.of,
             lineage.known()
         ))),
     }
 }
 
-fn asked(text: String) -> Statement {
-    Statement::new(text, [])
+/// The version that the tables have; nothing if nobody ever made them.
+async fn version(client: &impl GenericClient, lineage: &Lineage) -> Result<Option<i64>, Trouble> {
+    let asked = |text: String| Statement::new(text, []);
+    let versions = lineage.versions;
+    let there = asked(format!("SELECT to_regclass('{versions}') IS NOT NULL"));
+    if !lock::is_true(link::rows(client, &there).await?)? {
+        return Ok(None);
+    }
+    let rows =
+        link::rows(client, &asked(format!("SELECT COALESCE(MAX(version), 0) FROM {versions}"))).await?;
+    first(rows, |mut row| row.number())
 }
 
 /// What the server itself refuses has to be changed there.

@@ -188,14 +188,14 @@ impl Account {
     }
 
     /// Reckons what to say, and uses no more from now on. Nothing if there is no place for this one yet.
-    fn prepare(&self, view: &View, (name, address): (&str, &str), heard: Instant) -> Option<Draft> {
+    fn prepare(&self, view: &View, own: (&str, &str), heard: Instant) -> Option<Draft> {
         let mut state = self.lock();
         let now = ambient::instant();
         state.grow(now);
         let rate = state.rate();
         let waiting = state.waiting();
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
-        if view.row(name).is_none() {
+        if view.row(own.0).is_none() {
             // What it has had went to another, who took it for dead.
             if replica.lease.standing(now) != Standing::Outside {
                 replica.lease.lose();
@@ -205,7 +205,7 @@ impl Account {
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
         let needs = replica.needs(rate, waiting, now);
-        let said = renewal(view, name, came_ms, replica.most, needs);
+        let said = renewal(view, own, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
@@ -215,11 +215,6 @@ impl Account {
             replica.may_hope_for(0);
         }
         let draft = said.map(|mut said| {
-            let gone = view.rows.iter().filter(|row| row.is_succeeded_by(name, address, view.now_ms));
-            let gone = gone.map(|row| (row.name.clone(), row.renewed_ms));
-            let gone: Vec<_> = gone.filter(|gone| !said.removed.contains(gone)).collect();
-            said.guarded |= !gone.is_empty();
-            said.removed.extend(gone);
             if !planted!(SaysLessFirst) {
                 replica.lease.prepare(said.uses, now, heard);
             }

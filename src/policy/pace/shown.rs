@@ -53,7 +53,7 @@ pub struct ReplicaShown {
     pub address: String,
     /// How long it has been there.
     pub up: Duration,
-    /// The part of the account's rate that it has said it uses at most, from 0 to 1.
+    /// The part of the account's rate that it uses at most, or that is kept for it if it is silent; from 0 to 1.
     pub share: f64,
     /// The part that it wants; all of it if calls wait.
     pub wants: f64,
@@ -82,11 +82,7 @@ impl Replicas {
                     version: row.version.clone(),
                     address: row.address.clone(),
                     up: ago(row.begun_ms),
-                    share: if row.is_silent(view.now_ms) {
-                        1.0 / f64::from(replica.most)
-                    } else {
-                        part(row.share)
-                    },
+                    share: part(row.counted(view.now_ms, replica.most)),
                     wants: part(row.wants),
                     lag: ago(row.renewed_ms),
                     is_silent: row.is_silent(view.now_ms),
