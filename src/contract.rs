@@ -89,6 +89,12 @@ impl Contract {
         self.all().find(|operation| operation.name == name)
     }
 
+    /// What the operation of a name does, as the contract that is compiled in has it; nothing if there is none.
+    #[must_use]
+    pub fn effect_of(name: &str) -> Option<Effect> {
+        Self::embedded().ok()?.operation(name).map(|operation| operation.effect)
+    }
+
     /// The full names of the gRPC services.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         let mut last = "";

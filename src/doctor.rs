@@ -97,8 +97,17 @@ pub async fn examine(flags: &Flags, environment: &[(String, String)]) -> (Vec<Fi
         Some(settings) => {
             found.extend(files::examine(flags, settings));
             found.extend(provider::examine(settings).await);
-            found.push(ledger(settings).await);
-            found.extend(replicas::examine(settings).await);
+            // Asked once, for both.
+            let shared = match &settings.shared {
+                Some(shared) => Some((boot::replicas(settings).await, shared.max_replicas.get())),
+                None => None,
+            };
+            let is_new = match &shared {
+                Some((seen, _)) => matches!(seen, Ok(None)),
+                None => boot::ledger_folder(settings).is_some_and(|folder| !folder.exists()),
+            };
+            found.push(ledger(settings, is_new).await);
+            found.extend(shared.map(|(seen, most)| replicas::judged(seen, most)));
         }
         None => found.push(Finding::skipped("everything else", "it depends on the settings")),
     }
@@ -106,8 +115,8 @@ pub async fn examine(flags: &Flags, environment: &[(String, String)]) -> (Vec<Fi
     (found, settings)
 }
 
-/// Whether the record of purchases can be opened with this key and is whole, also while a daemon writes it.
-async fn ledger(settings: &Settings) -> Finding {
+/// Whether the record of purchases can be opened with this key and is whole, also while a daemon writes it; if there is one yet.
+async fn ledger(settings: &Settings, is_new: bool) -> Finding {
     const CHECK: &str = "ledger";
     match &settings.ledger {
         Ledger::Nowhere => {
@@ -127,10 +136,6 @@ async fn ledger(settings: &Settings) -> Finding {
         }
         Ledger::Usual(_) | Ledger::In(_) | Ledger::Shared => {}
     }
-    let is_new = match settings.shared {
-        Some(_) => matches!(boot::replicas(settings).await, Ok(None)),
-        None => boot::ledger_folder(settings).is_some_and(|folder| !folder.exists()),
-    };
     if is_new {
         return Finding::skipped(CHECK, "there is none yet; the first start makes it");
     }

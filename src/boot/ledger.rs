@@ -60,11 +60,14 @@ pub(super) async fn open(
             Err(why.clone())
         }
         settings::Ledger::Shared => {
-            let server = server(settings).map_err(|trouble| wrong("shared.url", &trouble))?;
-            let store = postgres(server.clone(), account).await.map_err(|trouble| wrong("shared.url", &trouble))?;
-            let sealed = opening.sealed(store).await.map_err(|trouble| wrong("shared.url", &trouble))?;
-            shared = Some(share(settings, server, account).await.map_err(|trouble| wrong("shared.url", &trouble))?);
-            Ok(sealed)
+            let joined = async {
+                let server = server(settings)?;
+                let store = Postgres::open(server.clone(), &Folder::name_of(account)).await?;
+                let sealed = opening.sealed(Arc::new(store)).await?;
+                shared = Some(share(settings, server, account).await?);
+                Ok(sealed)
+            };
+            Ok(joined.await.map_err(|trouble| wrong("shared.url", &trouble))?)
         }
     };
     Ok(Opened { ledger, fails, shared, _fleeting: folder })
@@ -190,10 +193,6 @@ async fn share(settings: &Settings, server: Arc<Server>, account: &[&str]) -> Re
     let most = settings.shared.as_ref().map_or(NonZeroU32::MIN, |shared| shared.max_replicas);
     let machine = uname().nodename().to_string_lossy().into_owned();
     Shared::open(server, &Folder::name_of(account), &machine, most).await
-}
-
-async fn postgres(server: Arc<Server>, account: &[&str]) -> Result<Arc<dyn Store>, Trouble> {
-    Ok(Arc::new(Postgres::open(server, &Folder::name_of(account)).await?))
 }
 
 fn place(below: &Path, account: &[&str]) -> Result<PathBuf, Trouble> {

@@ -3,28 +3,26 @@
 use std::time::Duration;
 
 use super::Finding;
-use crate::boot;
-use crate::settings::Settings;
+use crate::boot::Failure;
 use crate::shared::division::ALL;
 use crate::shared::renewal::{Row, View};
 
 const CHECK: &str = "replicas";
 
-/// Who is there, and whether they are too many or silent; nothing where nothing is shared.
-pub(super) async fn examine(settings: &Settings) -> Option<Finding> {
-    let most = settings.shared.as_ref()?.max_replicas.get();
-    Some(match boot::replicas(settings).await {
+/// Whether they are silent, as they were seen.
+pub(super) fn judged(seen: Result<Option<View>, Failure>, most: u32) -> Finding {
+    match seen {
         Err(failure) => Finding::wrong(
             CHECK,
             failure.to_string(),
             "no gizad starts without the database; those that run use their static share of the rate and buy nothing until it is back",
         ),
         Ok(None) => Finding::skipped(CHECK, "no gizad of this account was ever there"),
-        Ok(Some(view)) => judged(&view, most),
-    })
+        Ok(Some(view)) => listed(&view, most),
+    }
 }
 
-fn judged(view: &View, most: u32) -> Finding {
+fn listed(view: &View, most: u32) -> Finding {
     let there = view.rows.iter().filter(|row| !row.is_silent(view.now_ms)).count();
     let silent = view.rows.len() - there;
     let each: Vec<String> = view.rows.iter().map(|row| told(row, view.now_ms, most)).collect();

@@ -15,6 +15,7 @@ mod part;
 mod reconcile;
 mod refused;
 mod run;
+mod running;
 mod send;
 mod shown;
 mod sight;

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::DEFAULTS;
 use super::check::Check;
+use super::layers::Source;
 use crate::contract::{Contract, Effect};
 
 /// The section.
@@ -87,16 +88,15 @@ impl Check<'_> {
 
     /// Nothing of it may be set where nothing is shared: whoever sets it counts on it.
     fn alone(&mut self) {
-        let defaults = DEFAULTS.parse::<Table>().unwrap_or_default();
-        let usual = |key: &str| defaults.get(SECTION)?.as_table()?.get(key);
-        // As texts, because variables are.
-        let same = |key: &str, value: &Value| usual(key).map(plain) == Some(plain(value));
-        let written: Vec<String> = self
-            .given
-            .under(SECTION)
-            .filter(|(key, entry)| !same(key, &entry.value))
-            .map(|(_, entry)| entry.path.clone())
-            .collect();
+        let mut written: Vec<_> =
+            self.given.under(SECTION).filter(|(_, entry)| entry.source != Source::Default).collect();
+        if !written.is_empty() {
+            // What is written as it is anyway, as `gizad check` prints it, says nothing. As texts, because variables are.
+            let defaults = DEFAULTS.parse::<Table>().unwrap_or_default();
+            let usual = |key: &str| defaults.get(SECTION)?.as_table()?.get(key).map(plain);
+            written.retain(|(key, entry)| usual(key) != Some(plain(&entry.value)));
+        }
+        let written: Vec<String> = written.into_iter().map(|(_, entry)| entry.path.clone()).collect();
         for path in written {
             self.wrong(
                 &path,
@@ -107,13 +107,12 @@ impl Check<'_> {
 
     /// What another replica has changed must not be shown as it was before.
     fn no_memory_of_the_account(&mut self) {
-        let Ok(contract) = Contract::embedded() else { return };
         let of_the_account: Vec<String> = self
             .given
             .under("cache.operations")
             .filter(|(key, _)| {
                 let name = key.rsplit_once('.').map_or(*key, |(name, _)| name);
-                contract.operation(name).is_some_and(|operation| operation.effect != Effect::Public)
+                Contract::effect_of(name).is_some_and(|effect| effect != Effect::Public)
             })
             .map(|(_, entry)| entry.path.clone())
             .collect();

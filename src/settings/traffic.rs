@@ -124,8 +124,7 @@ impl Check<'_> {
                 self.wrong(&entry.path, &expected);
                 continue;
             }
-            let public = Contract::embedded()
-                .is_ok_and(|contract| contract.operation(name).is_some_and(|o| o.effect == Effect::Public));
+            let public = Contract::effect_of(name) == Some(Effect::Public);
             // What is left unsaid is as for the whole catalog, and nothing for the account's own data.
             let usual = if public { catalog } else { Lifetime::default() };
             let time = self.use_time(&entry.path);

@@ -42,14 +42,6 @@ pub(in crate::policy) struct Shelf {
     pub(super) together: OnceLock<Arc<Together>>,
 }
 
-/// Whether an operation is of the public catalog.
-fn is_public(name: &str) -> bool {
-    let contract = Contract::embedded().ok();
-    contract
-        .and_then(|contract| contract.operation(name))
-        .is_some_and(|operation| operation.effect == Effect::Public)
-}
-
 impl Shelf {
     pub(in crate::policy) fn new(options: &Options, tasks: TaskTracker) -> Self {
         Self {
@@ -164,7 +156,7 @@ impl Shelf {
         let mut options = options.clone();
         if self.is_shared() {
             // Also where new settings say nothing of the others any more: they are there until a restart.
-            options.operations.retain(|name, _| is_public(name));
+            options.operations.retain(|name, _| Contract::effect_of(name) == Some(Effect::Public));
         }
         let options = &options;
         *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options.clone());

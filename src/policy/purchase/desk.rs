@@ -10,16 +10,15 @@ use tokio_util::task::TaskTracker;
 
 use super::Below;
 use super::heard::Heard;
-use super::run::Told;
+use super::running::Running;
 use super::sight::Eyes;
 use super::{Options, run};
 use crate::ambient;
-use crate::call::{Caller, Deadline};
+use crate::call::Caller;
 use crate::contract::{Contract, Operation};
 use crate::fault::{Fault, Reason};
 use crate::ledger::{Ledger, Trouble};
 use crate::purchase::{Limits, Record, State};
-use crate::traces::Trace;
 
 /// The desk.
 pub struct Desk {
@@ -54,86 +53,6 @@ pub struct Desk {
 type Forget = Box<dyn Fn() + Send + Sync>;
 /// Whether a caller has any of its share left, of which this takes one.
 type Charge = Box<dyn Fn(&Caller) -> Result<(), Fault> + Send + Sync>;
-
-/// A purchase under way in this process.
-pub(super) struct Running {
-    pub(super) fingerprint: Vec<u8>,
-    /// Where it stands in the trace of whoever began it.
-    pub(super) trace: Trace,
-    state: Mutex<Waiting>,
-    told: watch::Sender<Option<Told>>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// The operation that it is.
-    id: String,
-    deadlines: Vec<Deadline>,
-    committed: bool,
-}
-
-impl Running {
-    pub(super) fn new(id: String, fingerprint: Vec<u8>, trace: &Trace) -> Self {
-        let state = Mutex::new(Waiting { id, ..Waiting::default() });
-        Self { fingerprint, trace: trace.clone(), state, told: watch::Sender::new(None) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The operation that it is.
-    pub(super) fn id(&self) -> String {
-        self.lock().id.clone()
-    }
-
-    /// It is an operation that was known before.
-    pub(super) fn is(&self, id: &str) {
-        id.clone_into(&mut self.lock().id);
-    }
-
-    /// Somebody waits for it, who is not told any more that nothing was sent once it is committed.
-    pub(super) fn join(&self, deadline: &Deadline) {
-        let mut state = self.lock();
-        if state.committed {
-            let _departed = deadline.depart();
-        }
-        state.deadlines.push(deadline.clone());
-    }
-
-    /// The moment from which on it may be sent: unless everyone who waited has been told that it never will be.
-    pub(super) fn commit(&self) -> bool {
-        let mut state = self.lock();
-        let departed =
-            state.deadlines.iter().filter(|d| d.depart() != crate::call::Departure::Refused).count();
-        state.committed = departed > 0 || state.deadlines.is_empty();
-        state.committed
-    }
-
-    /// Whether anybody waits for it whose time is not up, or nobody ever did.
-    pub(super) fn is_awaited(&self) -> bool {
-        let (state, now) = (self.lock(), ambient::instant());
-        let waits = |deadline: &Deadline| deadline.end().is_none_or(|end| end > now);
-        state.committed || state.deadlines.is_empty() || state.deadlines.iter().any(waits)
-    }
-
-    pub(super) fn is_committed(&self) -> bool {
-        self.lock().committed
-    }
-
-    /// Says whether anybody is left to hear it.
-    pub(super) fn tell(&self, told: Told) -> bool {
-        self.told.send_replace(Some(told));
-        self.told.receiver_count() > 0
-    }
-
-    /// Waits for its end.
-    pub(super) async fn told(&self) -> Option<Told> {
-        let mut told = self.told.subscribe();
-        let ended = told.wait_for(Option::is_some).await.ok()?;
-        ended.clone()
-    }
-}
 
 /// One that is under way.
 pub(super) struct AtWork {

@@ -9,11 +9,12 @@ use prost_reflect::{DynamicMessage, Value};
 use tokio::time::timeout_at;
 
 use super::begin;
-use super::desk::{Desk, Running};
+use super::desk::Desk;
 use super::order::Provider;
 use super::part::Part;
 use super::refused::unwritten;
 use super::run;
+use super::running::Running;
 use super::{news, reconcile, shown};
 use crate::ambient;
 use crate::call::{Call, Caller, Deadline, Key, Reply, Scope};

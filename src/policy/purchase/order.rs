@@ -8,9 +8,10 @@ use prost_reflect::DynamicMessage;
 use tokio::time::{sleep, timeout_at};
 
 use super::Below;
-use super::desk::{Desk, Running};
+use super::desk::Desk;
 use super::part::Part;
 use super::run::{Job, Look, Told, World, ended, run};
+use super::running::Running;
 use super::shown;
 use super::sight::{self, Eyes};
 use crate::ambient;
@@ -20,7 +21,7 @@ use crate::fault::{Fault, Reason, Sent};
 use crate::ledger::Ledger;
 use crate::purchase::{Ending, Failure, Record, Sight};
 
-/// What is left of a caller's time for its answer while the purchase runs on; and how often it is looked who waits.
+/// What is left of a caller's time for its answer while the purchase runs on.
 const MARGIN: Duration = Duration::from_millis(100);
 
 /// Places an order, and answers with what became of it.
@@ -298,9 +299,7 @@ impl World for Provider {
     }
 
     async fn abandoned(&self) {
-        while self.running.is_awaited() {
-            sleep(MARGIN).await;
-        }
+        self.running.abandoned().await;
     }
 
     fn is(&self, operation: &str) {
