@@ -27,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("shared", &["database", "plant"]),
     (
         "policy",
-        &["audit", "contract", "call", "fault", "ledger", "metrics", "purchase", "shared", "traces", "watch"],
+        &[
+            "audit", "contract", "call", "fault", "ledger", "metrics", "plant", "purchase", "shared",
+            "traces", "watch",
+        ],
     ),
     ("state", &[]),
     ("vietqr", &[]),

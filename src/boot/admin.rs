@@ -196,7 +196,6 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
 
 #[cfg(test)]
 mod tests {
-    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::ambient;
@@ -208,8 +207,7 @@ mod tests {
         let flags = Flags { sandbox: true, ..Flags::default() };
         let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
         let traffic = Traffic::new(contract, &settings.policy);
-        let none = Err("there is none".to_owned());
-        let desk = Arc::new(Desk::new(contract, &settings.policy.purchase, none, TaskTracker::new()));
+        let desk = Desk::of_nothing(contract, &settings.policy.purchase);
         let mut admin = Admin {
             contract,
             traffic: traffic.clone(),

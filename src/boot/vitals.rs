@@ -84,9 +84,7 @@ impl Vitals {
         contract: &'static crate::contract::Contract,
         options: &crate::policy::Options,
     ) -> Self {
-        let none = Err("there is none".to_owned());
-        let desk =
-            Arc::new(Desk::new(contract, &options.purchase, none, tokio_util::task::TaskTracker::new()));
+        let desk = Desk::of_nothing(contract, &options.purchase);
         let books = Books::new(None, Arc::default());
         let (connections, survey, scraping) = (Vec::new(), Arc::default(), Mutex::default());
         let tracer = Tracer::off();

@@ -148,13 +148,12 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test starts tasks that it ends")]
 
     use tokio::time::sleep;
-    use tokio_util::task::TaskTracker;
     use tower::ServiceExt as _;
 
     use super::*;
     use crate::call::Taken;
     use crate::contract::Contract;
-    use crate::policy::cache::Cache;
+    use crate::policy::cache::{Cache, Options, Shelf};
     use crate::policy::play::{Provider, call};
     use crate::settings::{Flags, Settings};
     use crate::shared::play::{Replica, Server};
@@ -162,6 +161,8 @@ mod tests {
     /// A replica that hears.
     struct House {
         cache: Cache<Provider>,
+        shelf: Arc<Shelf>,
+        options: Options,
         desk: Arc<Desk>,
         replica: Replica,
     }
@@ -172,14 +173,14 @@ mod tests {
             let flags = Flags { sandbox: true, ..Flags::default() };
             let settings = Settings::load(&flags, &[]).expect("the defaults are sound");
             let traffic = Traffic::new(contract, &settings.policy);
-            let none = Err("there is none".to_owned());
-            let desk = Arc::new(Desk::new(contract, &settings.policy.purchase, none, TaskTracker::new()));
+            let desk = Desk::of_nothing(contract, &settings.policy.purchase);
             let replica = server.replica("here");
             traffic.is_shared_by(Arc::new(replica.clone()), Arc::new(replica.clone()));
-            let cache = Cache::new(traffic.shelf.clone(), Provider::fine());
+            let shelf = traffic.shelf.clone();
+            let cache = Cache::new(shelf.clone(), Provider::fine());
             let (ear, listening): (Arc<dyn Hearing>, _) = (Arc::new(replica.clone()), desk.clone());
             tokio::spawn(async move { hear(&ear, &traffic, &listening).await });
-            Self { cache, desk, replica }
+            Self { cache, shelf, options: settings.policy.cache, desk, replica }
         }
 
         /// Whether the catalog is fresh; if it is not, it is being asked for.
@@ -222,6 +223,30 @@ mod tests {
         server.writes("next", false);
         sleep(EVERY + Duration::from_millis(10)).await;
         assert!(!house.is_fresh().await && house.is_fresh().await);
+        // So is what began and ended between two questions, of a gizad that says nothing.
+        server.writes("last", true);
+        server.writes("last", false);
+        sleep(EVERY + Duration::from_millis(10)).await;
+        assert!(!house.is_fresh().await && house.is_fresh().await, "the ledger has grown unheard");
+        house.replica.deafen(false);
+        sleep(EVERY * 2).await;
+        assert!(house.is_fresh().await, "and it is not taken for changed again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_the_account_is_kept_whatever_new_settings_say() {
+        let server = Server::new();
+        let house = House::new(&server);
+        settle().await;
+        let lifetime = crate::call::Lifetime { ttl: Duration::from_secs(60), ..Default::default() };
+        let mut options = house.options.clone();
+        options.operations.insert("WalletService.GetWallet".into(), lifetime);
+        house.shelf.change(&options);
+        let taken = async || {
+            let reply = house.cache.clone().oneshot(call("WalletService.GetWallet")).await.expect("a reply");
+            reply.memory.expect("of a read").taken
+        };
+        assert_eq!([taken().await, taken().await], [Taken::Bypassed; 2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -118,10 +118,42 @@ impl Clock for Ticks {
 }
 
 #[cfg(test)]
+pub(super) mod steps {
+    //! What happens to whatever lets things pass at a rate.
+
+    use std::ops::Range;
+
+    use proptest::prelude::*;
+
+    /// Time passes, in units of its own; so many want to pass; the rate changes to one in so many milliseconds, and the burst.
+    #[derive(Clone, Debug)]
+    pub(in crate::policy) enum Step {
+        Pass(u64),
+        Wants(usize),
+        Change(u64, u32),
+    }
+
+    /// Steps of which time takes so much, the rate changes so often and to such bursts, and there are so many.
+    pub(in crate::policy) fn steps(
+        times: Range<u64>,
+        (changes, bursts): (u32, Range<u32>),
+        many: Range<usize>,
+    ) -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => times.prop_map(Step::Pass),
+            6 => (1usize..15).prop_map(Step::Wants),
+            changes => (5u64..500, bursts).prop_map(|(every, burst)| Step::Change(every, burst)),
+        ];
+        prop::collection::vec(step, many)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use tokio::time::advance;
 
+    use super::steps::{Step, steps};
     use super::*;
 
     fn rate(millis: u64, burst: u32) -> Rate {
@@ -154,27 +186,10 @@ mod tests {
         assert_eq!([meter.take(), meter.take()], [Ok(1), Ok(0)]);
     }
 
-    /// What happens to a meter: time passes, somebody wants to pass, the rate changes.
-    #[derive(Clone, Debug)]
-    enum Step {
-        Pass(u64),
-        Wants(usize),
-        Change(u64, u32),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            4 => (1u64..5_000).prop_map(Step::Pass),
-            6 => (1usize..15).prop_map(Step::Wants),
-            1 => (5u64..500, 1u32..30).prop_map(|(every, burst)| Step::Change(every, burst)),
-        ];
-        prop::collection::vec(step, 1..150)
-    }
-
     proptest! {
         /// In every window: what passed is at most the burst and the rate times the window, also while both change.
         #[test]
-        fn no_window_lets_more_through(steps in steps()) {
+        fn no_window_lets_more_through(steps in steps(1..5_000, (1, 1..30), 1..150)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
             runtime.expect("a runtime").block_on(async {
                 let mut meter = Meter::new(rate(100, 10));

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::ledger::server;
 use super::money::cable::Cable;
-use super::rig::{Gateway, PATIENCE, Sandbox};
+use super::rig::{Gateway, Sandbox};
 
 /// Of forty a second and eight at once, half is used at first.
 const RATE: f64 = 20.0;
@@ -38,21 +38,8 @@ async fn standing(gateway: &Gateway) -> Value {
     gateway.admin("GET", "/status").await.json()
 }
 
-/// Waits until what a gateway shows is like this.
-async fn until(gateway: &Gateway, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-    let begun = Instant::now();
-    loop {
-        let shown = standing(gateway).await;
-        if is(&shown) {
-            return shown;
-        }
-        assert!(begun.elapsed() < PATIENCE, "never {what}: {} {}", shown["pace"], shown["replicas"]);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 async fn is_held(gateway: &Gateway) {
-    until(gateway, "held", |shown| shown["replicas"]["lease"] == "held").await;
+    gateway.shows("held", |shown| shown["replicas"]["lease"] == "held").await;
 }
 
 /// Calls that do not end until they are told to.
@@ -135,7 +122,7 @@ async fn what_one_is_told_all_heed() {
     one.order(json!({"kind": "rate_limited", "retry_after": 600})).await;
     assert_eq!(one.get("/vps/1000001").await.status, 429);
     let complained = Instant::now();
-    let shown = until(&two, "paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
+    let shown = two.shows("paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
     println!("the other knew after {:?}", complained.elapsed());
     assert_eq!(shown["pace"]["part_of_the_configured_rate"], 0.25, "{}", shown["pace"]);
     let before = arrivals(&one).await.len();
@@ -145,7 +132,7 @@ async fn what_one_is_told_all_heed() {
     assert_eq!(arrivals(&one).await.len(), before, "nothing is sent any more");
     // Who comes later is told, too.
     let three = one_of("3", &provider, &server());
-    let shown = until(&three, "paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
+    let shown = three.shows("paused", |shown| !shown["pace"]["paused_for_s"].is_null()).await;
     assert_eq!(shown["pace"]["part_of_the_configured_rate"], 0.25, "{}", shown["pace"]);
 }
 
@@ -158,15 +145,15 @@ async fn cut_off_each_goes_on_with_its_part_and_comes_back() {
     is_held(&two).await;
     cable.cut();
     let flood = Flood::at(&[&one, &two]);
-    let shown = until(&one, "alone", |shown| shown["replicas"]["lease"] == "alone").await;
+    let shown = one.shows("alone", |shown| shown["replicas"]["lease"] == "alone").await;
     assert!(shown["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", shown["replicas"]);
     // It has never more than its even share, and that before long.
-    until(&one, "even", |shown| shown["replicas"]["share"] == 0.5).await;
+    one.shows("even", |shown| shown["replicas"]["share"] == 0.5).await;
     let sees = |shown: &Value| {
         let list = shown["replicas"]["list"].as_array().expect("a list");
         list.iter().any(|replica| replica["silent"] == true)
     };
-    let other = until(&two, "aware", sees).await;
+    let other = two.shows("aware", sees).await;
     assert!(other["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", other["replicas"]);
     assert_eq!(one.get("/vps/1000099").await.status, 404, "it still asks the provider");
     cable.mend();

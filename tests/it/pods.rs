@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use serde_json::json;
-
 use super::ledger::server;
-use super::rig::{Answer, Gateway, Sandbox, unique};
+use super::market::buy;
+use super::rig::{Gateway, Sandbox, unique};
 
 /// Says to a container that it is in a pod; it holds the address of the API there.
 const IN_A_POD: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
@@ -15,19 +14,12 @@ fn fleeting() -> String {
     format!("/dev/shm/gizad-pod-{}", unique())
 }
 
-async fn buy(gateway: &Gateway) -> Answer {
-    let order = json!({
-        "plan_id": 26, "hostname": "web-01", "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"
-    });
-    gateway.buy("k", "/vps", &order).await
-}
-
 #[tokio::test]
 async fn a_sidecar_without_anything_that_outlives_it_buys_nothing_and_says_why() {
     let (provider, folder) = (Sandbox::start(), fleeting());
     let settings = [IN_A_POD, ("GIZAD_LEDGER_DIR", folder.as_str())];
     let gateway = Gateway::beside(&provider, &settings);
-    let refused = buy(&gateway).await;
+    let refused = buy(&gateway, "k", "web-01").await;
     assert_eq!((refused.status, refused.reason().as_str()), (503, "LEDGER_UNAVAILABLE"), "{}", refused.text);
     let why = ["gone with the pod", "shared.url", "persistent volume"];
     assert!(why.iter().all(|why| refused.text.contains(why)), "{}", refused.text);
@@ -46,7 +38,7 @@ async fn it_buys_with_what_is_shared_or_what_its_operator_vouches_for() {
     for further in [("GIZAD_LEDGER_PERSISTENT", "yes"), ("GIZAD_SHARED_URL", url.as_str())] {
         let provider = Sandbox::start();
         let gateway = Gateway::beside(&provider, &[IN_A_POD, ("GIZAD_LEDGER_DIR", &folder), further]);
-        let bought = buy(&gateway).await;
+        let bought = buy(&gateway, "k", "web-01").await;
         assert_eq!((bought.status, gateway.executions().await), (201, 1), "{further:?}: {}", bought.text);
     }
     let _gone = std::fs::remove_dir_all(&folder);

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::ledger::{server, unique};
 use super::market::{Provider, Told, buy, buying, decided, operation_of, order};
-use super::rig::{Answer, Gateway, PATIENCE};
+use super::rig::{Answer, Gateway, until};
 use super::wire::proxy::{Act, Cut, Way, Wire};
 
 const PRICE: i64 = 149_000;
@@ -60,16 +59,6 @@ fn replica(provider: &str, ledger: &str, further: &[(&str, &str)]) -> Gateway {
     ];
     environment.extend(further);
     Gateway::towards(provider, &environment)
-}
-
-async fn until(what: &str, is: impl AsyncFn() -> bool) {
-    tokio::time::timeout(PATIENCE, async {
-        while !is().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("it never came to this: {what}"));
 }
 
 /// Waits until a purchase has come to the provider.

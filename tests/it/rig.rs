@@ -72,6 +72,17 @@ impl Drop for Folder {
     }
 }
 
+/// Waits until it has come to something.
+pub async fn until(what: &str, is: impl AsyncFn() -> bool) {
+    tokio::time::timeout(PATIENCE, async {
+        while !is().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("it never came to this: {what}"));
+}
+
 /// A word that nothing else in any test has.
 pub fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -485,6 +496,19 @@ impl Gateway {
     /// What it has written of who did what, if nobody else said where.
     pub fn audited(&self) -> String {
         std::fs::read_to_string(format!("{}/audit.log", self.audited.path())).expect("an audit log")
+    }
+
+    /// Waits until what `/status` shows is like this, and says what that is.
+    pub async fn shows(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let shown = self.admin("GET", "/status").await.json();
+            if is(&shown) {
+                return shown;
+            }
+            assert!(begun.elapsed() < PATIENCE, "never {what}: {shown}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The number of the process.

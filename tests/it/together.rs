@@ -5,28 +5,17 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::ledger::server;
-use super::rig::{Gateway, PATIENCE, Sandbox};
+use super::rig::{Gateway, Sandbox};
 
 /// One of at most three.
 fn replica(provider: &Sandbox) -> Gateway {
     Gateway::beside(provider, &[("GIZAD_SHARED_URL", &server()), ("GIZAD_SHARED_MAX_REPLICAS", "3")])
 }
 
-async fn status(gateway: &Gateway) -> Value {
-    gateway.admin("GET", "/status").await.json()["replicas"].clone()
-}
-
 /// Waits until one sees so many.
 async fn sees(gateway: &Gateway, many: usize) -> Value {
-    let begun = std::time::Instant::now();
-    loop {
-        let seen = status(gateway).await;
-        if seen["list"].as_array().map(Vec::len) == Some(many) && seen["lease"] == "held" {
-            return seen;
-        }
-        assert!(begun.elapsed() < PATIENCE, "never {many}: {seen}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let all = |shown: &Value| shown["replicas"]["list"].as_array().map(Vec::len) == Some(many);
+    gateway.shows("all", |shown| all(shown) && shown["replicas"]["lease"] == "held").await["replicas"].clone()
 }
 
 fn doctor(provider: &Sandbox) -> String {
@@ -82,16 +71,11 @@ async fn each_shows_all_who_share_the_account() {
     sees(&one, 2).await;
     three.signal("KILL");
     three.ended().await;
-    let begun = std::time::Instant::now();
-    while !status(&one).await["list"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .any(|replica| replica["silent"] == json!(true))
-    {
-        assert!(begun.elapsed() < PATIENCE, "never silent");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    let is_silent = |replica: &Value| replica["silent"] == json!(true);
+    one.shows("silent", |shown| {
+        shown["replicas"]["list"].as_array().is_some_and(|list| list.iter().any(is_silent))
+    })
+    .await;
     let told = doctor(&provider);
     assert!(told.contains("1 of 3 are there") && told.contains("1 of them silent"), "{told}");
 }
@@ -100,7 +84,7 @@ async fn each_shows_all_who_share_the_account() {
 #[tokio::test]
 async fn one_alone_shows_nobody() {
     let gateway = Gateway::sandbox();
-    assert_eq!(status(&gateway).await, Value::Null);
+    assert_eq!(gateway.admin("GET", "/status").await.json()["replicas"], Value::Null);
     let metrics = gateway.admin("GET", "/metrics").await.text;
     assert!(!metrics.contains("\ngizad_shared_up"), "{metrics}");
 }

@@ -128,6 +128,7 @@ mod tests {
 
     use super::*;
     use crate::ambient;
+    use crate::policy::meter::steps::{Step, steps};
 
     fn flow(per_second: f64, burst: u32) -> Flow {
         Flow { per_second, burst }
@@ -171,26 +172,10 @@ mod tests {
         assert_eq!(bucket.take(now + Duration::from_secs(1000)), Err(FOR_EVER));
     }
 
-    #[derive(Clone, Debug)]
-    enum Step {
-        Pass(u64),
-        Wants(usize),
-        Change(u64, u32),
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = prop_oneof![
-            4 => (1u64..5_000_000).prop_map(Step::Pass),
-            6 => (1usize..15).prop_map(Step::Wants),
-            4 => (5u64..500, 0u32..30).prop_map(|(every, burst)| Step::Change(every, burst)),
-        ];
-        prop::collection::vec(step, 1..200)
-    }
-
     proptest! {
         /// In every window: what passed is at most the burst of its beginning and what came in it at each rate.
         #[test]
-        fn no_window_lets_more_through(steps in steps()) {
+        fn no_window_lets_more_through(steps in steps(1..5_000_000, (4, 0..30), 1..200)) {
             let mut now = ambient::instant();
             let mut bucket = Bucket::full(flow(10.0, 10), now);
             // The fullest that a bucket could be that never does more than it may.

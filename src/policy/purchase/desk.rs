@@ -100,6 +100,12 @@ impl Desk {
         }
     }
 
+    /// One without a ledger.
+    #[cfg(test)]
+    pub(crate) fn of_nothing(contract: &'static Contract, options: &Options) -> Arc<Self> {
+        Arc::new(Self::new(contract, options, Err("there is none".to_owned()), TaskTracker::new()))
+    }
+
     /// Answers everyone who waits for an operation's end: gizad is stopping.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);

@@ -10,13 +10,13 @@ use gizad::database::{Bounds, Server};
 use gizad::ledger::{Filter, Postgres, Store as _, Trouble};
 use gizad::shared::Shared;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use serde_json::json;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::{server, step, step_with, unique};
-use crate::rig::{File, Gateway, PATIENCE, Sandbox};
+use crate::market::buy;
+use crate::rig::{File, Gateway, PATIENCE, Sandbox, until};
 
 /// The hand on the server, past the store.
 async fn hand(url: &str) -> Client {
@@ -37,17 +37,8 @@ async fn kill(name: &str) {
     let client = hand(&server()).await;
     let sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
     assert!(!client.query(sessions, &[&name]).await.expect("killed").is_empty());
-    until(async || client.query(sessions, &[&name]).await.expect("asked").is_empty()).await;
-}
-
-async fn until(is: impl AsyncFn() -> bool) {
-    timeout(PATIENCE, async {
-        while !is().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await
-    .expect("in time");
+    until("they have ended", async || client.query(sessions, &[&name]).await.expect("asked").is_empty())
+        .await;
 }
 
 async fn append(store: &Postgres, seq: i64) -> Result<(), Trouble> {
@@ -120,7 +111,7 @@ async fn a_writer_is_alive_until_its_session_ends() {
     kill(&name).await;
     assert_eq!(two.is_alive(&first).await, Ok(false), "its sessions were killed");
     // What it was about to send under its old name, it does not.
-    until(async || one.head().await.is_ok()).await;
+    until("it reads again", async || one.head().await.is_ok()).await;
     let (entry, row) = step_with(1, "one", |row| {
         row.sending = true;
         row.owner = first.clone();
@@ -146,7 +137,7 @@ async fn a_writer_is_alive_until_its_session_ends() {
     one.append(&entry, &row).await.expect("under the new name");
 
     drop(one);
-    until(async || two.is_alive(&second).await == Ok(false)).await;
+    until("it is dead", async || two.is_alive(&second).await == Ok(false)).await;
 }
 
 #[tokio::test]
@@ -184,13 +175,13 @@ async fn an_append_that_breaks_in_the_middle_is_a_failure() {
     let killed = async {
         let watch = hand(&server()).await;
         let waits = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
-        until(async || !watch.query(waits, &[&name]).await.expect("asked").is_empty()).await;
+        until("it waits", async || !watch.query(waits, &[&name]).await.expect("asked").is_empty()).await;
         kill(&name).await;
     };
     let (broken, ()) = tokio::join!(broken, killed);
     assert!(matches!(broken, Err(Trouble::Failed(_))), "{broken:?}");
     held.rollback().await.expect("let go");
-    until(async || store.head().await.is_ok()).await;
+    until("it reads again", async || store.head().await.is_ok()).await;
     assert_eq!(store.head().await.expect("read").expect("there").0, 1, "nothing was written");
     store.append(&entry, &row).await.expect("not poisoned");
 }
@@ -273,12 +264,8 @@ async fn with_the_tables_of_the_next_version_the_one_before_goes_on() {
     let url = database().await;
     let provider = Sandbox::start();
     let start = || Gateway::beside(&provider, &[("GIZAD_SHARED_URL", url.as_str())]);
-    let buy = async |gateway: &Gateway, key: &str| {
-        let order = json!({"plan_id": 26, "hostname": key, "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
-        gateway.buy(key, "/vps", &order).await
-    };
     let before = start();
-    assert_eq!(buy(&before, "before").await.status, 201);
+    assert_eq!(buy(&before, "before", "before").await.status, 201);
     let inside = hand(&url).await;
     inside.batch_execute(super::NEXT).await.expect("migrated");
     inside
@@ -288,9 +275,10 @@ async fn with_the_tables_of_the_next_version_the_one_before_goes_on() {
         .await
         .expect("migrated");
     for gateway in [&before, &start()] {
-        let bought = buy(gateway, &format!("next-{}", gateway.id())).await;
+        let key = format!("next-{}", gateway.id());
+        let bought = buy(gateway, &key, &key).await;
         assert_eq!(bought.status, 201, "{}", bought.text);
-        assert_eq!(buy(gateway, "before").await.header("idempotent-replayed"), "true");
+        assert_eq!(buy(gateway, "before", "before").await.header("idempotent-replayed"), "true");
     }
     assert_eq!(before.executions().await, 3);
 }
@@ -325,6 +313,30 @@ async fn what_is_damaged_is_refused() {
     assert!(told.contains("damaged"), "{told}");
 }
 
+/// A server takes over that has not the last of what another had on its disk.
+#[tokio::test]
+async fn what_was_there_and_is_not_any_more_is_noticed() {
+    let account = unique();
+    let (store, name) = named(&account).await;
+    for seq in 1..=3 {
+        append(&store, seq).await.expect("appended");
+    }
+    let client = hand(&server()).await;
+    let lose = async |table: &str| {
+        let lost = format!("DELETE FROM {table} WHERE account = $1 AND seq = 3");
+        client.execute(&lost, &[&account]).await.expect("lost");
+    };
+    lose("operations").await;
+    lose("entries").await;
+    kill(&name).await;
+    let is_lost = |done: Result<(), Trouble>| matches!(&done, Err(Trouble::Unfit(told)) if told.contains("lost entries: 3"));
+    until("it reads again", async || !matches!(store.head().await, Err(Trouble::Failed(_)))).await;
+    assert!(is_lost(store.head().await.map(drop)), "whoever looks where it ends");
+    for _ in 0..2 {
+        assert!(is_lost(append(&store, 3).await), "and whoever writes, however often");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_reached_is_told_without_the_password() {
     let unreachable = Postgres::connect("postgres://u:canary-77@127.0.0.1:1/d", "a").await;
@@ -356,7 +368,7 @@ async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
         client.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.expect("set");
     }
     client.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
-    until(async || {
+    until("TLS is on", async || {
         let ssl = hand(&server()).await.query_one("SHOW ssl", &[]).await.expect("shown");
         ssl.get::<_, String>(0) == "on"
     })
@@ -378,8 +390,7 @@ async fn it_is_spoken_to_over_tls_with_an_authority_of_ones_own() {
     // So it is for whoever says in the settings whom to believe, too.
     let authority = File::new("authority", &written);
     let settings = [("GIZAD_SHARED_URL", url.as_str()), ("GIZAD_SHARED_CA_FILE", authority.path())];
-    let order = json!({"plan_id": 26, "hostname": "tls", "password": "Passw0rd-71", "os": "ubuntu-22.04", "billing_cycle": "monthly"});
-    let bought = Gateway::sandbox_with(&settings).buy("tls", "/vps", &order).await;
+    let bought = buy(&Gateway::sandbox_with(&settings), "tls", "tls").await;
     assert_eq!(bought.status, 201, "{bought:?}");
     let refused = Command::new(env!("CARGO_BIN_EXE_gizad"))
         .args(["ledger", "list", "--sandbox"])
