@@ -130,6 +130,8 @@ pub struct Renewal {
     pub wants: u64,
     /// The share that one gets for whom calls wait.
     pub hope: u64,
+    /// Whether others lack what they may have.
+    pub is_wanted: bool,
     /// Whether it holds only at the revision that was read.
     pub guarded: bool,
     /// Whose rows are removed, as they were read.
@@ -238,15 +240,15 @@ pub fn renewal(
     let blindly = planted!(GrowsBlindly) || planted!(LargeIsRenewedBlindly) && only_shrinks;
     let guarded = own.is_none() || !removed.is_empty() || !blindly && (!only_shrinks || share > even(most));
 
-    let waits = |row: &Row| row.share < row.wants.min(level);
+    let is_wanted = alive().any(|row| row.share < row.wants.min(level));
     let word = if needs.waits > 0 && share < target {
         Some(Word::Wanted(level))
-    } else if own.is_some_and(|own| share < own.share) && alive().any(waits) {
+    } else if own.is_some_and(|own| share < own.share) && is_wanted {
         Some(Word::Free)
     } else {
         None
     };
-    Some(Renewal { uses, share, wants, hope: level_with(ALL), guarded, removed, word })
+    Some(Renewal { uses, share, wants, hope: level_with(ALL), is_wanted, guarded, removed, word })
 }
 
 /// What a replica wants: what it is asked for, and what takes those who wait. As long as nobody lacks anything, a little more than it

@@ -72,6 +72,11 @@ impl Bucket {
         Self { flow, level: 0.0, at: now }
     }
 
+    /// How many may pass at once, as it was counted last.
+    pub(super) fn at_once(&self) -> f64 {
+        self.level
+    }
+
     /// Up to when what has come is counted.
     pub(super) fn at(&self) -> Instant {
         self.at

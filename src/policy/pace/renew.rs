@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::account::{Account, State};
 use super::bucket::{Bucket, Flow};
 use crate::ambient;
-use crate::shared::division::{ALL, floor};
+use crate::shared::division::ALL;
 use crate::shared::lease::Standing;
 use crate::shared::pace::{Heard, Saying, Store, Trouble};
 use crate::shared::planted;
-use crate::shared::renewal::{self, Row, View, Word, renewal};
+use crate::shared::renewal::{self, Needs, Row, View, Word, renewal};
 
 /// How often a lease is renewed, and how much less often at most if there are many.
 const EVERY: Duration = Duration::from_millis(500);
@@ -28,6 +28,8 @@ const TRIES: u32 = 8;
 /// ask the database for no more, however many they are.
 const AT_ONCE: u32 = 4;
 const SPACING: Duration = Duration::from_millis(6);
+/// How often one that has what others wait for sees whether it still needs it. It asks nobody for that.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Fractions that differ from replica to replica, and are the same ones for the same name.
 struct Jitter(u64);
@@ -83,6 +85,7 @@ pub(super) async fn run(account: Arc<Account>, store: Arc<dyn Store>) {
                 () = &mut due => break,
                 () = account.news.notified() => {}
                 heard = ears.hear() => if !account.heeds(heard) { continue },
+                () = sleep(LOOK), if account.is_wanted() => if !account.has_spare() { continue },
             }
             match spacing.take(ambient::instant()) {
                 Ok(()) => break,
@@ -173,18 +176,34 @@ impl Account {
     /// Whether what was heard concerns this one.
     fn heeds(&self, heard: Heard) -> bool {
         let mut state = self.lock();
-        let (rate, waiting, now) = (state.rate(), state.waiting(), ambient::instant());
-        let Some(replica) = &state.replica else { return false };
+        let now = ambient::instant();
+        let needs = state.needs(now);
+        let Some(replica) = &mut state.replica else { return false };
         match heard {
             Heard::Missed | Heard::Word(Word::Slower) => true,
             Heard::Word(Word::Free) => replica.waits.is_some(),
             Heard::Word(Word::Wanted(level)) => {
-                let needs = replica.needs(rate, waiting, now);
+                replica.is_wanted = true;
                 // Who waits itself has a right to what everybody else has, and who uses what it has nothing to give.
-                let spare = needs.used > needs.now.saturating_add(needs.now / 8).max(floor(replica.most));
-                if needs.waits > 0 { needs.used > level } else { spare }
+                needs.is_some_and(
+                    |needs| {
+                        if needs.waits > 0 { needs.used > level } else { replica.has_spare(needs) }
+                    },
+                )
             }
         }
+    }
+
+    /// Whether others wait for what this one has, as far as it knows.
+    fn is_wanted(&self) -> bool {
+        self.lock().replica.as_ref().is_some_and(|replica| replica.is_wanted)
+    }
+
+    /// Whether it does not need what it has.
+    fn has_spare(&self) -> bool {
+        let mut state = self.lock();
+        let Some(needs) = state.needs(ambient::instant()) else { return false };
+        needs.waits == 0 && state.replica.as_ref().is_some_and(|replica| replica.has_spare(needs))
     }
 
     /// Reckons what to say, and uses no more from now on. Nothing if there is no place for this one yet.
@@ -192,8 +211,7 @@ impl Account {
         let mut state = self.lock();
         let now = ambient::instant();
         state.grow(now);
-        let rate = state.rate();
-        let waiting = state.waiting();
+        let needs = state.needs(now)?;
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(own.0).is_none() {
             // What it has had went to another, who took it for dead.
@@ -204,11 +222,11 @@ impl Account {
             replica.came_ms.get_or_insert(view.now_ms);
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
-        let needs = replica.needs(rate, waiting, now);
         let said = renewal(view, own, came_ms, replica.most, needs);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
+        replica.is_wanted = said.as_ref().is_some_and(|said| said.is_wanted);
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
         if said.is_none() {
             // Nobody gives it anything before there is a place for it.
@@ -299,6 +317,13 @@ impl Account {
 }
 
 impl State {
+    /// What this replica needs, if it is one of several.
+    fn needs(&mut self, now: Instant) -> Option<Needs> {
+        self.bucket.settle(now);
+        let (rate, waiting, at_once) = (self.rate(), self.waiting(), self.bucket.at_once());
+        Some(self.replica.as_ref()?.needs(rate, waiting, at_once, now))
+    }
+
     /// Takes over what is known of the account, if it is something else than before.
     fn adopt(&mut self, account: &renewal::Account, now_ms: i64, heard: Instant) {
         let longest = self.longest_pause();

@@ -3,6 +3,7 @@
 //!
 //! Absent here: the others, and how they are told.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,19 +11,21 @@ use tokio::time::Instant;
 use super::bucket::Flow;
 use super::estimate::Estimate;
 use crate::policy::meter::Rate;
-use crate::shared::division::{ALL, even};
+use crate::shared::division::{ALL, even, floor};
 use crate::shared::lease::{Lease, Standing};
 use crate::shared::planted;
 use crate::shared::renewal::{Account, Needs, View};
 
 /// How soon calls that wait should have passed, in seconds.
-const SOON: f64 = 0.05;
+const SOON: f64 = 0.2;
 /// Calls that wait no longer than this as things are need nothing of others.
-const A_MOMENT: Duration = Duration::from_millis(20);
-/// The last calls count for what comes now, so many of them; and whoever calls at random moments is seldom silent for longer than
-/// this many of the usual times between two calls.
+const A_MOMENT: Duration = Duration::from_millis(50);
+/// The last calls count for what comes now, so many of them, or all that came in so many seconds if these are more.
 const LAST: f64 = 16.0;
-const SILENCE: f64 = 3.0;
+const WHILE: f64 = 0.5;
+/// Where calls come at random moments, there are seldom fewer in a time than usual by so many, and as many times the root of what
+/// there are.
+const DOUBT: f64 = 3.0;
 /// Calls that are further apart count as if they were not, in seconds.
 const APART: f64 = 10.0;
 /// How soon it is forgotten what came lately, in seconds.
@@ -36,32 +39,44 @@ struct Calls {
     between: f64,
     /// How many a second there were lately.
     lately: f64,
-    /// When the last came.
-    at: Instant,
+    /// When the last ones came, the last first.
+    at: VecDeque<Instant>,
 }
 
 impl Calls {
     fn new(now: Instant) -> Self {
-        Self { between: APART, lately: 0.0, at: now }
+        Self { between: APART, lately: 0.0, at: VecDeque::from([now]) }
     }
 
     fn since(&self, now: Instant) -> f64 {
-        now.saturating_duration_since(self.at).as_secs_f64()
+        self.at.front().map_or(0.0, |at| now.saturating_duration_since(*at).as_secs_f64())
     }
 
     fn lately(&self, now: Instant) -> f64 {
         self.lately * (-self.since(now) / LATELY).exp()
     }
 
-    /// As many a second as come now: that they have stopped to come is soon known, too.
+    /// As many a second as come now.
     fn now(&self, now: Instant) -> f64 {
-        (1.0 / self.between).min(SILENCE / self.since(now))
+        (1.0 / self.between).min(self.most(now))
+    }
+
+    /// More than so many a second do not come, since so few have: that they have stopped to come is soon known, too.
+    fn most(&self, now: Instant) -> f64 {
+        let few = self.at.iter().zip(0_u32..).map(|(at, calls)| {
+            let calls = f64::from(calls);
+            (calls + DOUBT * (1.0 + calls.sqrt())) / now.saturating_duration_since(*at).as_secs_f64()
+        });
+        few.fold(f64::INFINITY, f64::min)
     }
 
     fn note(&mut self, now: Instant) {
         self.lately = self.lately(now) + 1.0 / LATELY;
-        self.between += (self.since(now).min(APART) - self.between) / LAST;
-        self.at = now;
+        let weight = (self.between / WHILE).min(1.0 / LAST);
+        self.between += (self.since(now).min(APART) - self.between) * weight;
+        self.at.push_front(now);
+        self.at.truncate(LAST as usize);
+        self.between = self.between.max(1.0 / self.most(now)).min(APART);
     }
 }
 
@@ -74,6 +89,8 @@ pub(super) struct Replica {
     calls: Calls,
     /// What the others were told is wanted, if calls wait.
     pub(super) waits: Option<u64>,
+    /// Others wait for what it has, as far as it knows.
+    pub(super) is_wanted: bool,
     /// Complaints that the others were not told of: when each call left, and when it came back.
     pub(super) complaints: Vec<(Instant, Instant)>,
     /// A pause that the others were not told of.
@@ -97,6 +114,7 @@ impl Replica {
             hope: even(most),
             calls: Calls::new(now),
             waits: None,
+            is_wanted: false,
             complaints: Vec::new(),
             pause: None,
             account: None,
@@ -135,14 +153,17 @@ impl Replica {
         Flow { per_second: whole.per_second * (share as f64 / ALL as f64), burst }
     }
 
-    /// What it needs, for so many that wait.
-    pub(super) fn needs(&self, rate: Rate, waiting: usize, now: Instant) -> Needs {
+    /// What it needs, for so many that wait and with so many calls that may pass at once.
+    pub(super) fn needs(&self, rate: Rate, waiting: usize, at_once: f64, now: Instant) -> Needs {
         let (just_now, lately) = (self.calls.now(now), self.calls.lately(now));
+        // What is there is used before it overflows: others may have what comes meanwhile.
+        let spare = (at_once - f64::from(self.flow(rate, now).burst) / 2.0).max(0.0);
+        let without = just_now - (spare / WHILE).min(just_now / 2.0);
         Needs {
             used: self.lease.share(now),
             waits: self.lacking(rate, waiting, now),
             lately: of_the_rate(just_now.max(lately), rate),
-            now: of_the_rate(just_now, rate),
+            now: of_the_rate(without, rate),
         }
     }
 
@@ -150,6 +171,11 @@ impl Replica {
     fn lacking(&self, rate: Rate, waiting: usize, now: Instant) -> u64 {
         let waiting = waiting as f64;
         if self.flow(rate, now).time(waiting) <= A_MOMENT { 0 } else { of_the_rate(waiting / SOON, rate) }
+    }
+
+    /// Whether so much of what it has is not needed that it is worth telling.
+    pub(super) fn has_spare(&self, needs: Needs) -> bool {
+        needs.used > needs.now.saturating_add(needs.now / 8).max(floor(self.most))
     }
 
     /// Whether the others should hear, now that so many wait.
