@@ -70,7 +70,8 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status`, `/log-level` and `/cache/purge`; anything else is not here.
+    /// `/`, `/livez`, `/readyz`, `/startupz`, `/metrics`, `/status`, `/log-level`, `/cache/purge` and
+    /// `/replicas/forget`; anything else is not here.
     pub(super) async fn answer(
         &self,
         state: State,
@@ -85,12 +86,12 @@ impl Admin {
         let takes = match path {
             "/" | "/livez" | "/readyz" | "/startupz" | "/metrics" | "/status" => "GET, HEAD",
             "/log-level" => "GET, HEAD, PUT, DELETE",
-            "/cache/purge" => "POST",
+            "/cache/purge" | "/replicas/forget" => "POST",
             _ => {
                 return problem(
                     StatusCode::NOT_FOUND,
                     "There is nothing here",
-                    "there is /, /livez, /readyz, /startupz, /metrics, /status, /log-level and /cache/purge",
+                    "there is /, /livez, /readyz, /startupz, /metrics, /status, /log-level, /cache/purge and /replicas/forget",
                 );
             }
         };
@@ -121,6 +122,9 @@ impl Admin {
                 Err(fault) => problem(StatusCode::FORBIDDEN, "Not from there", &fault.detail),
                 Ok(()) if path == "/log-level" => {
                     level::answer(&self.levels, request.method(), request.headers(), request.body().as_ref())
+                }
+                Ok(()) if path == "/replicas/forget" => {
+                    replicas::forget(&self.traffic, request.uri().query().unwrap_or_default())
                 }
                 Ok(()) if *request.method() == Method::POST => {
                     self.purge(request.uri().query().unwrap_or_default())
@@ -253,6 +257,7 @@ mod tests {
             ("GET", "/"),
             ("GET", "/status"),
             ("POST", "/cache/purge"),
+            ("POST", "/replicas/forget"),
             ("PUT", "/log-level"),
             ("GET", "/nothing"),
             ("PUT", "/livez"),
@@ -262,6 +267,9 @@ mod tests {
                 let status = named(&admin, method, path, "rebound.evil.com:7071", "127.0.0.1").await;
                 assert_eq!(status, 403, "{path}");
             }
+        }
+        for (peer, status) in [("10.1.2.3", 403), ("127.0.0.1", 400)] {
+            assert_eq!(named(&admin, "POST", "/replicas/forget", "localhost", peer).await, status, "{peer}");
         }
         for (path, status) in [("/metrics", 200), ("/status", 403)] {
             assert_eq!(named(&admin, "GET", path, "10.1.2.4:7071", "10.1.2.3").await, status, "{path}");

@@ -102,11 +102,12 @@ impl Vitals {
         let ledger = seen.filter(|seen| !seen.up).map(|_| Reason::LedgerUnavailable);
         let audit =
             self.audit.as_ref().filter(|audit| audit.tally().fails()).map(|_| Reason::AuditUnavailable);
-        // It has seen the others, and there is no place for it among them, or nobody keeps one any more.
-        let placeless = shown.pace.replicas.as_ref().filter(|replicas| {
-            let without = matches!(replicas.standing, Standing::Outside | Standing::Forgotten { .. });
-            without && replicas.seen_ago.is_some()
-        });
+        // It has seen the others, and there is no place for it among them.
+        let placeless = shown
+            .pace
+            .replicas
+            .as_ref()
+            .filter(|replicas| replicas.standing == Standing::Outside && replicas.seen_ago.is_some());
         let placeless = placeless.map(|_| Reason::PaceExceeded);
         let all = [shown.refused, open, paused, placeless, ledger, audit];
         Reasons { degraded: all.into_iter().flatten().collect(), in_doubt: seen.map_or(0, Seen::in_doubt) }

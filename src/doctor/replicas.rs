@@ -32,8 +32,9 @@ fn listed(view: &View, most: u32) -> Finding {
     };
     let what = format!("{there} of {most} are there{all}");
     if silent > 0 {
-        let advice = "one that is gone without a farewell keeps its static share of the rate until another needs its place, or for a day; if \
-                      it runs, look why it does not reach the database";
+        let advice = "one that is gone without a farewell keeps its static share of the rate until another needs its place; if its process \
+                      is certainly gone, say so on the admin port of one that is there (`curl -X POST 'localhost:7071/replicas/forget?name=NAME'`); \
+                      if it runs, look why it does not reach the database";
         return Finding::warning(CHECK, format!("{what}; {silent} of them silent"), advice);
     }
     Finding::fine(CHECK, what)

@@ -34,7 +34,7 @@ use crate::traces::Kind;
 use account::{Account, Entry};
 use queue::{Lane, Turn};
 
-pub use shown::{ReplicaShown, Replicas, Shown};
+pub use shown::{Alive, ReplicaShown, Replicas, Shown};
 
 /// The pace's settings.
 #[derive(Clone, Debug)]
@@ -112,6 +112,15 @@ impl Handle {
     /// Says farewell to the other replicas: this one sends nothing any more.
     pub(super) async fn leave(&self, store: &dyn Store) {
         renew::leave(&self.account, store).await;
+    }
+
+    /// Keeps nothing any more for another replica, which is gone for good.
+    pub(super) fn forget(&self, name: &str) -> Result<(), Alive> {
+        let mut state = self.account.lock();
+        let replica = state.replica.as_mut().ok_or(Alive::Unknown)?;
+        replica.forget(name, ambient::instant())?;
+        self.account.news.notify_one();
+        Ok(())
     }
 
     fn lane(&self, call: &Call) -> Lane {

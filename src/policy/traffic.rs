@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::pace::Alive;
 use super::{
     Kept, Options, UnderwayShown, access, breaker, cache, credentials, deadline, guard, pace, quota, recent,
     retry, underway,
@@ -179,6 +180,14 @@ impl Traffic {
     /// Says farewell to the other replicas: nothing is sent any more, and what was kept for this one is theirs.
     pub async fn leave(&self, store: &dyn Store) {
         self.pace.leave(store).await;
+    }
+
+    /// Somebody says that another replica is gone for good: nothing is kept for it any more.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is alive.
+    pub fn forget_replica(&self, name: &str) -> Result<(), Alive> {
+        self.pace.forget(name)
     }
 
     /// What is worth knowing after a restart.

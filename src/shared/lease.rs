@@ -15,10 +15,6 @@ use super::planted;
 pub const LASTS: Duration = Duration::from_secs(3);
 /// What two clocks may differ by in how they measure twice that time, the server's being set included.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How long an even share is kept for a replica that has not said farewell.
-pub const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
-/// What two clocks may differ by in how they measure that.
-const DAYS_MARGIN: Duration = Duration::from_secs(120);
 
 /// What may be used.
 #[derive(Clone, Debug)]
@@ -35,8 +31,6 @@ struct Held {
     ends: Instant,
     /// All others have noticed, or what they were granted has ended as well: it may be an even one.
     rises: Instant,
-    /// Nobody keeps anything for it any more.
-    stops: Instant,
 }
 
 /// How a replica stands.
@@ -51,11 +45,6 @@ pub enum Standing {
         /// Since when.
         since: Instant,
     },
-    /// It has heard nothing for a day, and uses nothing.
-    Forgotten {
-        /// Since when.
-        since: Instant,
-    },
 }
 
 impl Standing {
@@ -66,7 +55,6 @@ impl Standing {
             Self::Outside => "outside",
             Self::Held => "held",
             Self::Alone { .. } => "alone",
-            Self::Forgotten { .. } => "forgotten",
         }
     }
 }
@@ -88,16 +76,15 @@ impl Lease {
             Some(_) if planted!(EvenAtOnce) => even,
             Some(held) if now < held.rises && planted!(EndKeepsTheShare) => self.share,
             Some(held) if now < held.rises => self.share.min(even),
-            Some(held) if now < held.stops || planted!(GoesOnForEver) => even,
-            Some(_) => 0,
+            Some(_) => even,
         }
     }
 
     /// The next moment after this one at which that changes by itself.
     #[must_use]
     pub fn turn(&self, after: Instant) -> Option<Instant> {
-        let Held { ends, rises, stops } = self.held?;
-        [ends, rises, stops].into_iter().filter(|turn| *turn > after).min()
+        let Held { ends, rises } = self.held?;
+        [ends, rises].into_iter().filter(|turn| *turn > after).min()
     }
 
     /// How it stands at a moment.
@@ -106,8 +93,7 @@ impl Lease {
         match self.held {
             None => Standing::Outside,
             Some(held) if now < held.ends => Standing::Held,
-            Some(held) if now < held.stops => Standing::Alone { since: held.ends },
-            Some(held) => Standing::Forgotten { since: held.stops },
+            Some(held) => Standing::Alone { since: held.ends },
         }
     }
 
@@ -127,7 +113,7 @@ impl Lease {
         let from = if planted!(LeaseFromTheAnswer) { heard + LASTS } else { asked };
         let ends = from + LASTS;
         let rises = heard + LASTS * 2 + MARGIN;
-        self.held = Some(Held { ends, rises, stops: (asked + LASTS + REMEMBERED) - DAYS_MARGIN });
+        self.held = Some(Held { ends, rises });
         self.share = share;
     }
 
@@ -162,10 +148,8 @@ mod tests {
             assert_eq!([lease.share(just(rises)), lease.share(rises)], [meanwhile, ALL / 4]);
             assert_eq!((lease.turn(asked), lease.turn(ends)), (Some(ends), Some(rises)));
             assert_eq!(lease.standing(rises), Standing::Alone { since: ends });
-            let stops = lease.turn(rises).expect("a day later");
-            assert!(stops < ends + REMEMBERED - SECOND * 60, "before anybody forgets it");
-            assert_eq!((lease.share(just(stops)), lease.share(stops)), (ALL / 4, 0));
-            assert_eq!(lease.standing(stops), Standing::Forgotten { since: stops });
+            let later = rises + SECOND * 86_400 * 30;
+            assert_eq!((lease.turn(rises), lease.share(later)), (None, ALL / 4), "however long it takes");
         }
     }
 

@@ -31,6 +31,4 @@ bugs! {
     BurstIsKept,
     /// A newcomer takes a place although nobody knows who of the others is alive.
     PlaceTakenAtOnce,
-    /// A replica that was silent for a day goes on, although nobody keeps anything for it.
-    GoesOnForEver,
 }

@@ -28,11 +28,12 @@
 //! 4. *Places.* There are at most *N* rows. A newcomer that finds *N* takes the place of the one that was silent longest, and only
 //!    after all that are not silent were renewed since it came: they are alive, it is, and so among the others at most as many
 //!    are alive as have ended rows left. One whose place was taken while it was cut off uses 1/*N* at most, which one
-//!    of those rows is counted for; when it is back it uses nothing until it has a place. A row that was silent for a day is
-//!    removed, and whoever it belonged to has stopped before, by its own clock.
+//!    of those rows is counted for; when it is back it uses nothing until it has a place.
+//!    However long a row is silent, it stays otherwise, and whoever it belongs to may use 1/*N*.
 //!
 //! 5. *Whoever is certainly gone.* A silent row of the same machine and address as one's own is of a process that has ended, since one
-//!    listens there now. It is removed, and not counted from the next renewal on.
+//!    listens there now. It is removed, and not counted from the next renewal on. The same is done with a silent row of which a person
+//!    has said that its process has ended, and rests on that.
 //!
 //! The bursts follow: with a share *s*, a replica's is 1 + ⌊(*B* − *N*)·*s*⌋, and all together at most *B*. What they let through in
 //! a window is at most what is in their buckets at its beginning, which is at most *B*, and what comes in it.
@@ -41,8 +42,10 @@
 //! server's clock is not set back while somebody is cut off (by more than the margin); a machine's monotonic clock does not
 //! stand still while the machine runs.
 
+use std::collections::BTreeSet;
+
 use super::division::{ALL, even, floor, level};
-use super::lease::{LASTS, REMEMBERED};
+use super::lease::LASTS;
 use super::planted;
 
 /// The furthest that the end of a lease can be ahead, in milliseconds.
@@ -165,10 +168,6 @@ impl Row {
             false => self.share,
         }
     }
-
-    fn is_forgotten(&self, now_ms: i64) -> bool {
-        self.until_ms.saturating_add(millis(REMEMBERED)) <= now_ms
-    }
 }
 
 /// A time as the tables have it.
@@ -202,8 +201,8 @@ impl View {
     }
 }
 
-/// What a replica says of itself, by its name and the address that it listens on. Nothing if there is no place for it yet among as
-/// many as there may be.
+/// What a replica says of itself, by its name and the address that it listens on, and having been told that some are gone. Nothing if
+/// there is no place for it yet among as many as there may be.
 #[must_use]
 pub fn renewal(
     view: &View,
@@ -211,6 +210,7 @@ pub fn renewal(
     came_ms: i64,
     most: u32,
     needs: Needs,
+    dead: &BTreeSet<String>,
 ) -> Option<Renewal> {
     let (now_ms, own) = (view.now_ms, view.row(name));
     let replaced = if own.is_none() { view.place(came_ms, most)? } else { None };
@@ -233,7 +233,8 @@ pub fn renewal(
     let granted = target.min(left);
     let share = if planted!(SaysLessFirst) { granted } else { granted.max(uses) };
 
-    let gone = |row: &&Row| row.is_forgotten(now_ms) || row.is_succeeded_by((name, address), now_ms);
+    let is_dead = |row: &Row| row.is_silent(now_ms) && dead.contains(&row.name);
+    let gone = |row: &&Row| is_dead(row) || row.is_succeeded_by((name, address), now_ms);
     let removed: Vec<_> =
         others().filter(gone).chain(replaced).map(|row| (row.name.clone(), row.renewed_ms)).collect();
     let only_shrinks = own.is_some_and(|own| !own.is_silent(now_ms) && share <= own.share);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     fn of_a(rows: &[Row], needs: Needs) -> Renewal {
-        renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, needs).expect("a place")
+        renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, needs, &BTreeSet::new()).expect("a place")
     }
 
     #[test]
@@ -348,15 +349,18 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_one_is_counted_as_an_even_share_until_it_is_forgotten() {
+    fn a_silent_one_is_counted_as_an_even_share_until_somebody_says_that_it_is_gone() {
         let rows = [row("a", 0, ALL), silent("b", ALL / 100, 1)];
         assert_eq!(of_a(&rows, waiting(0)).share, ALL / 4 * 3);
-        let forgotten = silent("b", ALL, millis(REMEMBERED));
-        let removes = of_a(&[row("a", 0, ALL), forgotten.clone()], waiting(0));
-        assert_eq!(
-            (removes.share, removes.removed),
-            (ALL / 4 * 3, vec![("b".to_owned(), forgotten.renewed_ms)])
-        );
+        let month = 30 * 86_400_000;
+        let rows = [row("a", 0, ALL), silent("b", ALL, month), row("c", 0, 0)];
+        let kept = of_a(&rows, waiting(0));
+        assert_eq!((kept.share, kept.removed), (ALL / 4 * 3, Vec::new()), "it may still use it");
+        // One that lives is not removed, whatever is said of it.
+        let dead = ["b", "c"].map(str::to_owned).into();
+        let told = renewal(&view(&rows), ("a", ""), NOW - 1_000, MOST, waiting(0), &dead).expect("a place");
+        assert_eq!(told.removed, [("b".to_owned(), NOW - month - 3_000)]);
+        assert!(told.guarded);
         let ended = of_a(&[silent("a", ALL / 4, 1)], idle(ALL / 4));
         assert!(ended.guarded, "others count it otherwise than it is about to be");
     }
@@ -369,7 +373,8 @@ mod tests {
         };
         let removed = |row: Row| {
             let own = ("pod-2222", "127.0.0.1:7070");
-            let renewal = renewal(&view(&[row]), own, NOW - 1_000, MOST, idle(0)).expect("a place");
+            let renewal =
+                renewal(&view(&[row]), own, NOW - 1_000, MOST, idle(0), &BTreeSet::new()).expect("a place");
             (renewal.removed.len(), renewal.share, renewal.guarded)
         };
         let kept = (0, ALL / 4 * 3, true);
@@ -400,7 +405,8 @@ mod tests {
             let fresh = |name| Row { renewed_ms, ..row(name, ALL / 8, ALL / 8) };
             [fresh("b"), fresh("c"), silent("d", ALL / 2, 9_000), silent("e", ALL / 8, 10_000)]
         };
-        let join = |rows: &[Row]| renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, waiting(0));
+        let join =
+            |rows: &[Row]| renewal(&view(rows), ("a", ""), NOW - 1_000, MOST, waiting(0), &BTreeSet::new());
         assert_eq!(join(&rows(NOW - 1_000)), None, "they may have died since");
         let joins = join(&rows(NOW - 999)).expect("a place");
         assert_eq!(joins.removed, [("e".to_owned(), NOW - 13_000)]);

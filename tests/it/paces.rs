@@ -163,3 +163,31 @@ async fn cut_off_each_goes_on_with_its_part_and_comes_back() {
     assert!(arrivals.len() >= answered, "{answered}");
     assert_bounded(&arrivals);
 }
+
+/// Nobody else can know that it is not merely cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_for_a_killed_one_is_given_back_when_somebody_says_that_it_is_gone() {
+    let provider = Sandbox::start();
+    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
+    is_held(&one).await;
+    is_held(&two).await;
+    let forget = |name: &str| format!("/replicas/forget?name={name}");
+    let name = standing(&one).await["replicas"]["own"].as_str().expect("a name").to_owned();
+    let alive = two.admin("POST", &forget(&name)).await;
+    assert_eq!((alive.status, &alive.json()["title"]), (409, &json!("It is alive")), "{}", alive.text);
+    assert_eq!(two.admin("POST", &forget("nobody")).await.status, 404);
+    assert_eq!(two.admin("POST", "/replicas/forget?nam=x").await.status, 400);
+    one.signal("KILL");
+    let is_silent = |shown: &Value| {
+        let mut list = shown["replicas"]["list"].as_array().expect("a list").iter();
+        list.any(|replica| replica["name"] == name.as_str() && replica["silent"] == true)
+    };
+    two.shows("silent", is_silent).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let kept = standing(&two).await;
+    assert_eq!(kept["replicas"]["share"], 0.5, "the rest is kept: {}", kept["replicas"]);
+    let forgotten = two.admin("POST", &forget(&name)).await;
+    assert_eq!((forgotten.status, &forgotten.json()["forgotten"]), (200, &json!(name)), "{}", forgotten.text);
+    two.shows("all of it", |shown| shown["replicas"]["share"] == 1.0).await;
+    assert_eq!(two.admin("POST", &forget(&name)).await.status, 404, "it is not there any more");
+}

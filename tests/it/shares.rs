@@ -1,5 +1,6 @@
 //! The tables in which replicas keep their shares: what each statement promises, on a real PostgreSQL.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ fn saying(table: &Table, view: &View, used: u64, waits: u64) -> Saying {
         view.now_ms,
         MOST,
         Needs { used, waits, lately: 0, now: 0 },
+        &BTreeSet::new(),
     );
     Saying { view: view.clone(), came_ms: view.now_ms, renewal: renewal.expect("a place"), account: None }
 }

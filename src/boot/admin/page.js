@@ -107,7 +107,6 @@ const LEASES = {
   held: ["shares the account", "good"],
   alone: ["cut off, on its static share", "warn"],
   outside: ["has no place yet and sends nothing", "bad"],
-  forgotten: ["cut off for a day and sends nothing", "bad"],
 };
 
 /** The gizads that share the account, if this is one of several. */

@@ -124,7 +124,7 @@ pub(super) async fn leave(account: &Account, store: &dyn Store) {
     account.news.notify_one();
     let said = timeout(PATIENCE, store.leave()).await.unwrap_or_else(|_| Err(too_late()));
     if let Err(trouble) = said {
-        tracing::debug!(%trouble, "no farewell could be said: a share is kept for a day");
+        tracing::debug!(%trouble, "no farewell could be said: a share is kept");
     }
 }
 
@@ -222,7 +222,7 @@ impl Account {
             replica.came_ms.get_or_insert(view.now_ms);
         }
         let came_ms = *replica.came_ms.get_or_insert(view.now_ms);
-        let said = renewal(view, own, came_ms, replica.most, needs);
+        let said = renewal(view, own, came_ms, replica.most, needs, &replica.dead);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
         replica.seen = Some((view.clone(), heard));
@@ -263,6 +263,9 @@ impl Account {
         let comes = replica.lease.standing(now) == Standing::Outside;
         replica.lease.grant(renewal.share, asked, heard);
         replica.told(complaints, pause);
+        for (name, _) in &renewal.removed {
+            replica.dead.remove(name);
+        }
         view.rows.retain(|other| {
             other.name != row.name && !renewal.removed.iter().any(|(name, _)| *name == other.name)
         });
@@ -290,19 +293,13 @@ impl Account {
         match (before, standing) {
             (Some(Standing::Held), Standing::Held)
             | (Some(Standing::Outside), Standing::Outside)
-            | (Some(Standing::Alone { .. }), Standing::Alone { .. })
-            | (Some(Standing::Forgotten { .. }), Standing::Forgotten { .. }) => {}
+            | (Some(Standing::Alone { .. }), Standing::Alone { .. }) => {}
             (_, Standing::Held) => tracing::info!("this replica has a share of the account's pace"),
             (_, Standing::Alone { .. }) => {
                 tracing::warn!(
                     per_second = (per_second * 1000.0).round() / 1000.0,
                     trouble = trouble.map(ToString::to_string),
                     "what replicas share is out of reach: this one goes on with its even share, and buys nothing"
-                );
-            }
-            (_, Standing::Forgotten { .. }) => {
-                tracing::error!(
-                    "what replicas share has been out of reach for a day: this one sends nothing any more"
                 );
             }
             (_, Standing::Outside) => {

@@ -3,13 +3,14 @@
 //!
 //! Absent here: the others, and how they are told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::bucket::Flow;
 use super::estimate::Estimate;
+use super::shown::{Alive, Replicas};
 use crate::policy::meter::Rate;
 use crate::shared::division::{ALL, even, floor};
 use crate::shared::lease::{Lease, Standing};
@@ -101,6 +102,8 @@ pub(super) struct Replica {
     pub(super) came_ms: Option<i64>,
     /// The others, as they were seen last, and when that was.
     pub(super) seen: Option<(View, Instant)>,
+    /// Of these somebody has said that they are gone for good.
+    pub(super) dead: BTreeSet<String>,
     /// It has said farewell.
     pub(super) has_left: bool,
 }
@@ -120,6 +123,7 @@ impl Replica {
             account: None,
             came_ms: None,
             seen: None,
+            dead: BTreeSet::new(),
             has_left: false,
         }
     }
@@ -233,13 +237,22 @@ impl Replica {
         self.hope = share;
     }
 
+    /// Has what is kept for another taken away, which is gone for good.
+    pub(super) fn forget(&mut self, name: &str, now: Instant) -> Result<(), Alive> {
+        let all = Replicas::of(self, now).all;
+        let other = all.iter().find(|other| other.name == name).ok_or(Alive::Unknown)?;
+        if !other.is_silent {
+            return Err(Alive::Heard(other.lag));
+        }
+        self.dead.insert(name.to_owned());
+        Ok(())
+    }
+
     /// How long it has been on its own, if it is.
     pub(super) fn alone_for(&self, now: Instant) -> Option<Duration> {
         match self.lease.standing(now) {
             Standing::Outside | Standing::Held => None,
-            Standing::Alone { since } | Standing::Forgotten { since } => {
-                Some(now.saturating_duration_since(since))
-            }
+            Standing::Alone { since } => Some(now.saturating_duration_since(since)),
         }
     }
 }

@@ -63,6 +63,15 @@ pub struct ReplicaShown {
     pub is_silent: bool,
 }
 
+/// Why nothing is taken away from a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alive {
+    /// It was heard of so long ago.
+    Heard(Duration),
+    /// There is none of that name.
+    Unknown,
+}
+
 impl Replicas {
     pub(super) fn of(replica: &Replica, now: Instant) -> Self {
         let part = |share: u64| share as f64 / ALL as f64;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::play::Stage;
 use super::store::{Fate, Weather};
 use super::{Play, Played, rate};
-use crate::shared::lease::REMEMBERED;
 
 const SECOND: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(100);
@@ -20,7 +19,7 @@ pub(super) fn all() -> Vec<Play> {
         ("a renewal comes late", |seed| Box::pin(late(seed))),
         ("a place is taken", |seed| Box::pin(place(seed))),
         ("somebody rests", |seed| Box::pin(rest(seed))),
-        ("a day passes", |seed| Box::pin(day(seed))),
+        ("days pass", |seed| Box::pin(days(seed))),
     ]
 }
 
@@ -129,15 +128,15 @@ async fn rest(seed: u64) -> Played {
     played(&stage)
 }
 
-/// One is cut off for longer than anybody keeps anything for it.
-async fn day(seed: u64) -> Played {
+/// One is cut off for days, and has its part all the while.
+async fn days(seed: u64) -> Played {
     let stage = stage(seed, 4, &[0.0, 0.0]);
     stage.pass(SECOND * 3).await;
     stage.running[0].fate.send_replace(Fate::Cut);
     if seed > 0 {
         return played(&stage);
     }
-    tokio::time::sleep(REMEMBERED + SECOND * 10).await;
+    tokio::time::sleep(SECOND * 86_400 * 3).await;
     for running in &stage.running {
         running.load.send_replace(MUCH);
     }
