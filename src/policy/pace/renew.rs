@@ -316,7 +316,7 @@ impl Account {
 impl State {
     /// What this replica needs, if it is one of several.
     fn needs(&mut self, now: Instant) -> Option<Needs> {
-        self.bucket.settle(now);
+        self.grow(now);
         let (rate, waiting, at_once) = (self.rate(), self.waiting(), self.bucket.at_once());
         Some(self.replica.as_ref()?.needs(rate, waiting, at_once, now))
     }

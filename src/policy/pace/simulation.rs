@@ -22,6 +22,8 @@ use store::{Fate, Weather};
 
 /// Seeds that the tests run.
 const SEEDS: u64 = 60;
+/// A seed that found a mistake which all the others passed by: a look that counted on after the end of the lease.
+const FOUND: u64 = 200_562;
 /// Seeds that every scene is played with.
 const SEEDS_FOR_A_SCENE: u64 = 20;
 /// Seeds in which a planted mistake must be found.
@@ -126,6 +128,7 @@ fn run(first: u64, seeds: u64, bug: Option<Bug>) -> (u64, Option<(u64, String)>)
 fn seeds() {
     let (first, seeds) = (number("GIZAD_PACE_FIRST", 0), number("GIZAD_PACE_SEEDS", SEEDS));
     let (passed, violated) = run(first, seeds, None);
+    let violated = violated.or_else(|| run(FOUND, 1, None).1);
     if let Some((seed, wrong)) = violated {
         panic!(
             "seed {seed}: {wrong}\nagain: GIZAD_PACE_FIRST={seed} GIZAD_PACE_SEEDS=1 cargo test --lib pace::simulation::seeds"
