@@ -200,7 +200,6 @@ fn response(body: &Value, status: StatusCode, kind: &'static str) -> Response<Bo
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::ambient;
     use crate::settings::{Flags, Settings};

@@ -34,6 +34,14 @@ fn one_of(most: &str, provider: &Sandbox, shared: &str) -> Arc<Gateway> {
     Arc::new(Gateway::beside(provider, &settings))
 }
 
+/// Two that have their shares.
+async fn two_of(provider: &Sandbox) -> (Arc<Gateway>, Arc<Gateway>) {
+    let (one, two) = (replica(provider, &server()), replica(provider, &server()));
+    is_held(&one).await;
+    is_held(&two).await;
+    (one, two)
+}
+
 async fn standing(gateway: &Gateway) -> Value {
     gateway.admin("GET", "/status").await.json()
 }
@@ -97,9 +105,7 @@ fn assert_bounded(arrivals: &[f64]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_let_through_what_one_may() {
     let provider = Sandbox::start();
-    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
-    is_held(&one).await;
-    is_held(&two).await;
+    let (one, two) = two_of(&provider).await;
     // Each alone would let through as much as both may.
     let answered = Flood::at(&[&one, &two]).for_a_while(Duration::from_secs(8)).await;
     let arrivals = arrivals(&one).await;
@@ -116,9 +122,7 @@ async fn two_let_through_what_one_may() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_is_told_all_heed() {
     let provider = Sandbox::start();
-    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
-    is_held(&one).await;
-    is_held(&two).await;
+    let (one, two) = two_of(&provider).await;
     one.order(json!({"kind": "rate_limited", "retry_after": 600})).await;
     assert_eq!(one.get("/vps/1000001").await.status, 429);
     let complained = Instant::now();
@@ -149,11 +153,7 @@ async fn cut_off_each_goes_on_with_its_part_and_comes_back() {
     assert!(shown["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", shown["replicas"]);
     // It has never more than its even share, and that before long.
     one.shows("even", |shown| shown["replicas"]["share"] == 0.5).await;
-    let sees = |shown: &Value| {
-        let list = shown["replicas"]["list"].as_array().expect("a list");
-        list.iter().any(|replica| replica["silent"] == true)
-    };
-    let other = two.shows("aware", sees).await;
+    let other = two.sees_one_silent().await;
     assert!(other["replicas"]["share"].as_f64().expect("a share") <= 0.5, "{}", other["replicas"]);
     assert_eq!(one.get("/vps/1000099").await.status, 404, "it still asks the provider");
     cable.mend();
@@ -168,9 +168,7 @@ async fn cut_off_each_goes_on_with_its_part_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_for_a_killed_one_is_given_back_when_somebody_says_that_it_is_gone() {
     let provider = Sandbox::start();
-    let (one, two) = (replica(&provider, &server()), replica(&provider, &server()));
-    is_held(&one).await;
-    is_held(&two).await;
+    let (one, two) = two_of(&provider).await;
     let forget = |name: &str| format!("/replicas/forget?name={name}");
     let name = standing(&one).await["replicas"]["own"].as_str().expect("a name").to_owned();
     let alive = two.admin("POST", &forget(&name)).await;
@@ -178,11 +176,7 @@ async fn what_is_kept_for_a_killed_one_is_given_back_when_somebody_says_that_it_
     assert_eq!(two.admin("POST", &forget("nobody")).await.status, 404);
     assert_eq!(two.admin("POST", "/replicas/forget?nam=x").await.status, 400);
     one.signal("KILL");
-    let is_silent = |shown: &Value| {
-        let mut list = shown["replicas"]["list"].as_array().expect("a list").iter();
-        list.any(|replica| replica["name"] == name.as_str() && replica["silent"] == true)
-    };
-    two.shows("silent", is_silent).await;
+    two.sees_one_silent().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let kept = standing(&two).await;
     assert_eq!(kept["replicas"]["share"], 0.5, "the rest is kept: {}", kept["replicas"]);

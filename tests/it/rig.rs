@@ -511,6 +511,13 @@ impl Gateway {
         }
     }
 
+    /// Waits until a replica is seen to be silent.
+    pub async fn sees_one_silent(&self) -> Value {
+        let is_silent = |replica: &Value| replica["silent"] == json!(true);
+        let all = |shown: &Value| shown["replicas"]["list"].as_array().cloned().unwrap_or_default();
+        self.shows("a silent one", |shown| all(shown).iter().any(is_silent)).await
+    }
+
     /// The number of the process.
     pub fn id(&self) -> u32 {
         self.child.id()

@@ -176,8 +176,6 @@ impl Account {
     /// Whether what was heard concerns this one.
     fn heeds(&self, heard: Heard) -> bool {
         let mut state = self.lock();
-        let now = ambient::instant();
-        let needs = state.needs(now);
         let Some(replica) = &mut state.replica else { return false };
         match heard {
             Heard::Missed | Heard::Word(Word::Slower) => true,
@@ -185,11 +183,10 @@ impl Account {
             Heard::Word(Word::Wanted(level)) => {
                 replica.is_wanted = true;
                 // Who waits itself has a right to what everybody else has, and who uses what it has nothing to give.
-                needs.is_some_and(
-                    |needs| {
-                        if needs.waits > 0 { needs.used > level } else { replica.has_spare(needs) }
-                    },
-                )
+                state.needs(ambient::instant()).is_some_and(|needs| match needs.waits {
+                    0 => state.has_spare(needs),
+                    _ => needs.used > level,
+                })
             }
         }
     }
@@ -202,15 +199,14 @@ impl Account {
     /// Whether it does not need what it has.
     fn has_spare(&self) -> bool {
         let mut state = self.lock();
-        let Some(needs) = state.needs(ambient::instant()) else { return false };
-        needs.waits == 0 && state.replica.as_ref().is_some_and(|replica| replica.has_spare(needs))
+        let needs = state.needs(ambient::instant());
+        needs.is_some_and(|needs| needs.waits == 0 && state.has_spare(needs))
     }
 
     /// Reckons what to say, and uses no more from now on. Nothing if there is no place for this one yet.
     fn prepare(&self, view: &View, own: (&str, &str), heard: Instant) -> Option<Draft> {
         let mut state = self.lock();
         let now = ambient::instant();
-        state.grow(now);
         let needs = state.needs(now)?;
         let State { replica: Some(replica), estimate, .. } = &mut *state else { return None };
         if view.row(own.0).is_none() {
@@ -225,7 +221,7 @@ impl Account {
         let said = renewal(view, own, came_ms, replica.most, needs, &replica.dead);
         let account = replica.news(&view.account, estimate, heard, view.now_ms);
         replica.waits = (needs.waits > 0).then(|| said.as_ref().map_or(0, |said| said.wants));
-        replica.seen = Some((view.clone(), heard));
+        replica.see(view.clone(), heard);
         replica.is_wanted = said.as_ref().is_some_and(|said| said.is_wanted);
         let (complaints, pause) = (replica.complaints.len(), replica.pause);
         if said.is_none() {
@@ -263,15 +259,12 @@ impl Account {
         let comes = replica.lease.standing(now) == Standing::Outside;
         replica.lease.grant(renewal.share, asked, heard);
         replica.told(complaints, pause);
-        for (name, _) in &renewal.removed {
-            replica.dead.remove(name);
-        }
         view.rows.retain(|other| {
             other.name != row.name && !renewal.removed.iter().any(|(name, _)| *name == other.name)
         });
         view.rows.push(row);
         let now_ms = view.now_ms;
-        replica.seen = Some((view, heard));
+        replica.see(view, heard);
         if let Some(account) = account {
             state.adopt(&account, now_ms, heard);
         }
@@ -314,11 +307,15 @@ impl Account {
 }
 
 impl State {
-    /// What this replica needs, if it is one of several.
+    /// What this replica needs as things are at a moment, if it is one of several.
     fn needs(&mut self, now: Instant) -> Option<Needs> {
         self.grow(now);
         let (rate, waiting, at_once) = (self.rate(), self.waiting(), self.bucket.at_once());
         Some(self.replica.as_ref()?.needs(rate, waiting, at_once, now))
+    }
+
+    fn has_spare(&self, needs: Needs) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.has_spare(needs))
     }
 
     /// Takes over what is known of the account, if it is something else than before.

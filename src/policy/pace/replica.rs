@@ -102,7 +102,7 @@ pub(super) struct Replica {
     pub(super) came_ms: Option<i64>,
     /// The others, as they were seen last, and when that was.
     pub(super) seen: Option<(View, Instant)>,
-    /// Of these somebody has said that they are gone for good.
+    /// Of these somebody has said that they are gone for good, and their rows are still there.
     pub(super) dead: BTreeSet<String>,
     /// It has said farewell.
     pub(super) has_left: bool,
@@ -237,6 +237,13 @@ impl Replica {
         self.hope = share;
     }
 
+    /// Sees the others as they were when they were heard of.
+    pub(super) fn see(&mut self, view: View, heard: Instant) {
+        // One that is there again was not gone: when it is silent the next time, nobody has said so.
+        self.dead.retain(|name| view.row(name).is_some_and(|row| row.is_silent(view.now_ms)));
+        self.seen = Some((view, heard));
+    }
+
     /// Has what is kept for another taken away, which is gone for good.
     pub(super) fn forget(&mut self, name: &str, now: Instant) -> Result<(), Alive> {
         let all = Replicas::of(self, now).all;
@@ -271,6 +278,7 @@ mod tests {
 
     use super::*;
     use crate::ambient;
+    use crate::shared::renewal::Row;
 
     proptest! {
         /// However the whole is divided, all together may send no more at once than the account may.
@@ -285,6 +293,36 @@ mod tests {
             prop_assert!(parts.iter().map(|flow| flow.burst).sum::<u32>() <= burst);
             prop_assert!((parts.iter().map(|flow| flow.per_second).sum::<f64>() - 100.0).abs() < 1e-6);
         }
+    }
+
+    #[test]
+    fn what_is_said_of_one_that_is_silent_does_not_hold_for_the_next_time() {
+        let now = ambient::instant();
+        let account = Account { part: ALL, changed_ms: 0, cut_ms: 0, paused_until_ms: 0 };
+        let view = |until_ms: i64| {
+            let row = Row {
+                name: "other".to_owned(),
+                version: String::new(),
+                address: String::new(),
+                begun_ms: 0,
+                renewed_ms: until_ms - 3_000,
+                until_ms,
+                share: 0,
+                wants: 0,
+            };
+            View { now_ms: 10_000, revision: 1, account, rows: vec![row] }
+        };
+        let (silent, alive) = (view(9_000), view(12_000));
+        let mut replica = Replica::new(2, now);
+        assert_eq!(replica.forget("other", now), Err(Alive::Unknown));
+        replica.see(silent.clone(), now);
+        assert_eq!(replica.forget("other", now), Ok(()));
+        replica.see(silent.clone(), now);
+        assert!(replica.dead.contains("other"), "its row is still there");
+        replica.see(alive, now);
+        assert!(matches!(replica.forget("other", now), Err(Alive::Heard(_))));
+        replica.see(silent, now);
+        assert!(replica.dead.is_empty());
     }
 
     #[test]
