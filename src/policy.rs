@@ -49,7 +49,7 @@ use crate::watch;
 pub use kept::{Kept, KeptReply};
 pub use meter::Rate;
 pub use shown::{Answers, CallerShown};
-pub use traffic::{Shown, Traffic};
+pub use traffic::{Mark, Shown, Traffic};
 pub use underway::UnderwayShown;
 
 /// The policies' settings.

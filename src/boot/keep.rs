@@ -8,7 +8,7 @@ use prost::Message as _;
 use tokio::time::sleep;
 
 use super::Failure;
-use crate::policy::{Kept, Traffic};
+use crate::policy::{Kept, Mark, Traffic};
 use crate::settings;
 use crate::state::Folder;
 
@@ -24,6 +24,8 @@ pub(super) struct Keeper {
     folder: Option<Folder>,
     traffic: Traffic,
     writing: Arc<Mutex<()>>,
+    /// Before the first call: what that one leads to is written down, too, however soon it comes.
+    recalled: Mark,
 }
 
 impl Keeper {
@@ -42,23 +44,11 @@ impl Keeper {
                 })
                 .ok(),
         };
-        let keeper = Self { folder, traffic, writing: Arc::default() };
-        keeper.recall();
-        Ok(keeper)
-    }
-
-    fn recall(&self) {
-        let Some(folder) = &self.folder else { return };
-        let read = folder.load(NAME).map(|held| held.map(|held| Kept::decode(&*held)));
-        match read {
-            Ok(Some(Ok(kept))) => {
-                tracing::info!(answers = kept.replies.len(), pace_part = kept.pace_part, "recalled");
-                self.traffic.restore(&kept);
-            }
-            Ok(Some(Err(error))) => tracing::warn!(%error, "what was remembered cannot be read"),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "what was remembered cannot be read"),
+        if let Some(folder) = &folder {
+            recall(folder, &traffic);
         }
+        let recalled = traffic.mark();
+        Ok(Self { folder, traffic, writing: Arc::default(), recalled })
     }
 
     /// Writes it down now, as it is when its turn comes: two who write at once both write the latest.
@@ -84,7 +74,7 @@ impl Keeper {
 
     /// Writes it down soon after every change, for ever.
     pub(super) async fn run(&self) {
-        let mut written = self.traffic.mark();
+        let mut written = self.recalled;
         let mut wait = SOON;
         loop {
             sleep(wait).await;
@@ -96,5 +86,18 @@ impl Keeper {
             written = if saved { now } else { written };
             wait = if saved { SOON } else { AFTER_FAILURE };
         }
+    }
+}
+
+fn recall(folder: &Folder, traffic: &Traffic) {
+    let read = folder.load(NAME).map(|held| held.map(|held| Kept::decode(&*held)));
+    match read {
+        Ok(Some(Ok(kept))) => {
+            tracing::info!(answers = kept.replies.len(), pace_part = kept.pace_part, "recalled");
+            traffic.restore(&kept);
+        }
+        Ok(Some(Err(error))) => tracing::warn!(%error, "what was remembered cannot be read"),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "what was remembered cannot be read"),
     }
 }

@@ -20,6 +20,9 @@ use crate::shared::pace::Store;
 use crate::shared::{Answers, Sights};
 use crate::watch;
 
+/// What has been learned up to a moment, to compare with later.
+pub type Mark = (u64, u64, Option<Instant>);
+
 /// The state of all policies for one account.
 #[derive(Clone)]
 pub struct Traffic {
@@ -203,7 +206,7 @@ impl Traffic {
 
     /// Whether that has changed: two equal marks mean that nothing worth writing down has happened between them.
     #[must_use]
-    pub fn mark(&self) -> (u64, u64, Option<Instant>) {
+    pub fn mark(&self) -> Mark {
         let (part, paused) = self.pace.learned();
         (self.shelf.revision(), part.to_bits(), paused)
     }
