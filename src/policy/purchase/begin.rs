@@ -109,7 +109,14 @@ pub(super) async fn consented<W: World>(
     };
     match consented_now(ledger, world, &record, limits).await {
         Ok(record) => send(ledger, world, record).await,
-        Err(fault) => Told::Refused(Box::new(fault)),
+        // Whoever had the turn when it was lost here may have had it sent, or given up.
+        Err(fault) => match ledger.by_id(id).await {
+            Ok(Some(record)) if record.state() != State::AwaitingApproval => {
+                Told::Operation { record: Box::new(record), replayed: true }
+            }
+            Ok(_) => Told::Refused(Box::new(fault)),
+            Err(trouble) => unknown(&trouble),
+        },
     }
 }
 
